@@ -1,0 +1,2 @@
+//! The `cale` binary.
+fn main() {}
