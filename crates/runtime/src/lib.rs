@@ -1,4 +1,7 @@
-//! OCI runtime as a library (being laid).
+//! The OCI runtime as a library: specification → list of steps → process.
+//!
+//! `spec` is the file's shape, `plan` turns it into a [`plan::LaunchPlan`] without touching the machine, `perform`
+//! carries a plan out. Nothing here keeps a record of containers except `cli`, which is runc's command line.
 
 pub mod cgroup;
 pub mod seccomp;
