@@ -4,5 +4,6 @@
 //! carries a plan out. Nothing here keeps a record of containers except `cli`, which is runc's command line.
 
 pub mod cgroup;
+pub mod plan;
 pub mod seccomp;
 pub mod spec;
