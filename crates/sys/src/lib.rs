@@ -1,7 +1,23 @@
-//! (being laid)
+//! The fence: all `unsafe` and every raw kernel call of the project.
+//!
+//! One small wrapper per call, by topic. Descriptors are owned or borrowed, never bare numbers; errors are the kernel's
+//! ([`Errno`]), and the caller, who knows the subject, makes the sentence. Functions that say so allocate nothing and may
+//! be called between fork and exec.
 
-pub mod notify;
+pub mod channel;
+pub mod clone;
+pub mod credentials;
 pub mod epoll;
 pub mod fifo;
 pub mod memory;
+pub mod mount;
+pub mod namespace;
+pub mod notify;
 pub mod packet;
+pub mod pidfd;
+pub mod process;
+mod raw;
+pub mod rooted;
+pub mod tty;
+
+pub use rustix::io::Errno;

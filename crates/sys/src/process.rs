@@ -1,0 +1,219 @@
+//! Attributes and the last act of a process: limits, scheduling, keyring, descriptors, `execve(2)`.
+//!
+//! For the calling process; nothing allocates, but [`StringArray::new`], which is for before the fork.
+
+use std::ffi::{CStr, CString};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+
+use rustix::io::Errno;
+
+use crate::raw::check;
+
+/// A null-terminated array of C strings, with spare slots that can be filled without allocating.
+pub struct StringArray<'a> {
+    pointers: Vec<*const libc::c_char>,
+    len: usize,
+    owner: std::marker::PhantomData<&'a CStr>,
+}
+
+impl<'a> StringArray<'a> {
+    /// Lists `strings`, with room for `spare` more.
+    pub fn new(strings: &'a [CString], spare: usize) -> StringArray<'a> {
+        let mut pointers: Vec<_> = strings.iter().map(|string| string.as_ptr()).collect();
+        let len = pointers.len();
+        pointers.resize(len + spare + 1, std::ptr::null());
+        StringArray { pointers, len, owner: std::marker::PhantomData }
+    }
+
+    /// Appends to a spare slot; `false` when there is none.
+    pub fn push(&mut self, string: &'a CStr) -> bool {
+        if self.len + 1 >= self.pointers.len() {
+            return false;
+        }
+        self.pointers[self.len] = string.as_ptr();
+        self.len += 1;
+        true
+    }
+}
+
+/// Replaces the program. Returns only on failure.
+pub fn execute(path: &CStr, argv: &StringArray<'_>, env: &StringArray<'_>) -> Errno {
+    // SAFETY: both arrays end in null and their strings outlive them.
+    let result = check(
+        unsafe { libc::execve(path.as_ptr(), argv.pointers.as_ptr(), env.pointers.as_ptr()) }
+            .into(),
+    );
+    result.err().unwrap_or(Errno::IO)
+}
+
+/// Replaces the program by an open file (`execveat(2)`, empty path). Returns only on failure.
+pub fn execute_fd(file: impl AsFd, argv: &StringArray<'_>, env: &StringArray<'_>) -> Errno {
+    // SAFETY: both arrays end in null and their strings outlive them.
+    let result = check(unsafe {
+        libc::syscall(
+            libc::SYS_execveat,
+            file.as_fd().as_raw_fd(),
+            c"".as_ptr(),
+            argv.pointers.as_ptr(),
+            env.pointers.as_ptr(),
+            libc::AT_EMPTY_PATH,
+        )
+    });
+    result.err().unwrap_or(Errno::IO)
+}
+
+/// Makes every descriptor from `first` on close on exec.
+///
+/// # Errors
+/// `ENOSYS` before Linux 5.11.
+pub fn close_on_exec_from(first: u32) -> Result<(), Errno> {
+    // SAFETY: plain integers.
+    check(unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, 4) })?;
+    Ok(())
+}
+
+/// Makes `number` refer to what `fd` refers to, open over exec.
+///
+/// # Errors
+/// As dup2(2).
+pub fn duplicate_to(fd: BorrowedFd<'_>, number: i32) -> Result<(), Errno> {
+    if fd.as_raw_fd() == number {
+        // SAFETY: plain integers; clears close-on-exec.
+        check(unsafe { libc::fcntl(number, libc::F_SETFD, 0) }.into())?;
+        return Ok(());
+    }
+    // SAFETY: what `number` was is dropped on purpose: the child renumbers its standard streams just before exec.
+    check(unsafe { libc::dup2(fd.as_raw_fd(), number) }.into())?;
+    Ok(())
+}
+
+/// One resource limit, by its number.
+///
+/// # Errors
+/// As setrlimit(2): `EPERM` for raising a ceiling without CAP_SYS_RESOURCE.
+pub fn set_limit(resource: u32, soft: u64, hard: u64) -> Result<(), Errno> {
+    let limit = libc::rlimit64 { rlim_cur: soft, rlim_max: hard };
+    // SAFETY: pid 0 is the caller; `limit` outlives the call.
+    check(unsafe { libc::syscall(libc::SYS_prlimit64, 0, resource, &raw const limit, 0usize) })?;
+    Ok(())
+}
+
+/// Execution domain.
+///
+/// # Errors
+/// As personality(2).
+pub fn set_personality(domain: u64) -> Result<(), Errno> {
+    // SAFETY: plain integers.
+    check(unsafe { libc::syscall(libc::SYS_personality, domain) })?;
+    Ok(())
+}
+
+/// Scheduling parameters of sched_setattr(2).
+#[derive(Debug, Clone, Copy, Default)]
+#[repr(C)]
+#[allow(missing_docs)]
+pub struct SchedAttr {
+    pub size: u32,
+    pub policy: u32,
+    pub flags: u64,
+    pub nice: i32,
+    pub priority: u32,
+    pub runtime_ns: u64,
+    pub deadline_ns: u64,
+    pub period_ns: u64,
+}
+
+/// Sets them.
+///
+/// # Errors
+/// As sched_setattr(2).
+pub fn set_scheduler(mut attr: SchedAttr) -> Result<(), Errno> {
+    attr.size = size_of::<SchedAttr>() as u32;
+    // SAFETY: `attr` outlives the call and carries its size.
+    check(unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attr, 0) })?;
+    Ok(())
+}
+
+/// CPUs that the process may run on, as words of a mask.
+///
+/// # Errors
+/// `EINVAL` when none of them is there.
+pub fn set_affinity(mask: &[u64]) -> Result<(), Errno> {
+    // SAFETY: pointer and length of one slice.
+    check(unsafe {
+        libc::syscall(libc::SYS_sched_setaffinity, 0, size_of_val(mask), mask.as_ptr())
+    })?;
+    Ok(())
+}
+
+/// I/O priority: class << 13 | level.
+///
+/// # Errors
+/// As ioprio_set(2).
+pub fn set_io_priority(priority: u16) -> Result<(), Errno> {
+    // SAFETY: plain integers: who = process, 0 = the caller.
+    check(unsafe { libc::syscall(libc::SYS_ioprio_set, 1, 0, i32::from(priority)) })?;
+    Ok(())
+}
+
+/// A new, empty session keyring.
+///
+/// # Errors
+/// `ENOSYS` without keys in the kernel, `EDQUOT` for too many.
+pub fn new_session_keyring(name: &CStr) -> Result<(), Errno> {
+    // SAFETY: 1 = KEYCTL_JOIN_SESSION_KEYRING; the string outlives the call.
+    check(unsafe { libc::syscall(libc::SYS_keyctl, 1, name.as_ptr()) })?;
+    Ok(())
+}
+
+/// Brings up `lo` in the present network namespace.
+///
+/// # Errors
+/// As the ioctl SIOCSIFFLAGS of netdevice(7).
+pub fn loopback_up() -> Result<(), Errno> {
+    use rustix::net::{AddressFamily, SocketFlags, SocketType};
+    let (family, kind) = (AddressFamily::INET, SocketType::DGRAM);
+    let socket = rustix::net::socket_with(family, kind, SocketFlags::CLOEXEC, None)?;
+    // SAFETY: ifreq is plain data.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    request.ifr_name[0] = b'l' as libc::c_char;
+    request.ifr_name[1] = b'o' as libc::c_char;
+    request.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as i16;
+    // SAFETY: the request outlives the call.
+    let result = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &raw const request) };
+    check(result.into())?;
+    Ok(())
+}
+
+/// Sets the file mode mask.
+pub fn set_umask(mask: u32) {
+    // SAFETY: can't fail, plain integer.
+    unsafe { libc::umask(mask) };
+}
+
+/// Changes the root directory.
+///
+/// # Errors
+/// As chroot(2).
+pub fn change_root(path: &CStr) -> Result<(), Errno> {
+    // SAFETY: a C string that outlives the call.
+    check(unsafe { libc::chroot(path.as_ptr()) }.into())?;
+    Ok(())
+}
+
+/// Working directory as the kernel names it, without libc's interpretation: a directory outside of the root starts with
+/// `(unreachable)`.
+///
+/// # Errors
+/// As getcwd(2).
+pub fn working_directory(buffer: &mut [u8]) -> Result<&[u8], Errno> {
+    // SAFETY: pointer and length of one buffer.
+    let len = check(unsafe { libc::syscall(libc::SYS_getcwd, buffer.as_mut_ptr(), buffer.len()) })?;
+    buffer.get(..(len as usize).saturating_sub(1)).ok_or(Errno::RANGE)
+}
+
+/// Ends the process at once.
+pub fn exit_now(code: i32) -> ! {
+    // SAFETY: runs nothing.
+    unsafe { libc::_exit(code) }
+}
