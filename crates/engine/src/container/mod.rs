@@ -135,7 +135,13 @@ impl Containers<'_> {
     }
 
     /// Unpacks a tar (plain, gzip or zstd) into a directory of it.
-    pub async fn archive_put(&self, container: &str, path: &str, request: PutRequest, archive: ByteReader) -> Result<()> {
+    pub async fn archive_put(
+        &self,
+        container: &str,
+        path: &str,
+        request: PutRequest,
+        archive: ByteReader,
+    ) -> Result<()> {
         pending("archive_put")
     }
 
@@ -148,7 +154,6 @@ impl Containers<'_> {
     pub async fn resolve(&self, container: &str) -> Result<ContainerId> {
         pending("resolve")
     }
-
 }
 
 /// A wait that has begun.

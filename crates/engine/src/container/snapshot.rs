@@ -379,4 +379,3 @@ pub struct InterfaceCounters {
     pub tx_errors: u64,
     pub tx_dropped: u64,
 }
-

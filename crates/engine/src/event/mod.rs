@@ -21,7 +21,6 @@ impl Events<'_> {
     pub async fn follow(&self, request: EventsRequest) -> Result<EventStream> {
         pending("follow")
     }
-
 }
 
 /// Events in order.

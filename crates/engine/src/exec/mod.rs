@@ -8,7 +8,11 @@ use std::sync::Arc;
 
 use model::ExecId;
 
-use crate::{Engine, Result, container::{AttachIo, WindowSize}, error::pending};
+use crate::{
+    Engine, Result,
+    container::{AttachIo, WindowSize},
+    error::pending,
+};
 
 /// Everything that can be asked of execs.
 #[derive(Clone, Copy, Debug)]
@@ -51,7 +55,6 @@ impl Execs<'_> {
     pub async fn attach(&self, exec: &str) -> Result<StartTicket> {
         pending("attach")
     }
-
 }
 
 /// Leave to start an exec.

@@ -28,7 +28,11 @@ impl Images<'_> {
     }
 
     /// Where it comes from, newest step first.
-    pub async fn history(&self, image: &str, platform: Option<Platform>) -> Result<Vec<HistoryLine>> {
+    pub async fn history(
+        &self,
+        image: &str,
+        platform: Option<Platform>,
+    ) -> Result<Vec<HistoryLine>> {
         pending("history")
     }
 
@@ -48,7 +52,12 @@ impl Images<'_> {
     }
 
     /// Reads docker and OCI archives.
-    pub async fn load(&self, archive: ByteReader, platform: Option<Platform>, progress: ProgressSink) -> Result<Vec<Digest>> {
+    pub async fn load(
+        &self,
+        archive: ByteReader,
+        platform: Option<Platform>,
+        progress: ProgressSink,
+    ) -> Result<Vec<Digest>> {
         pending("load")
     }
 
@@ -58,7 +67,12 @@ impl Images<'_> {
     }
 
     /// Makes an image of one archive of files.
-    pub async fn import(&self, archive: ByteReader, request: ImportRequest, progress: ProgressSink) -> Result<Digest> {
+    pub async fn import(
+        &self,
+        archive: ByteReader,
+        request: ImportRequest,
+        progress: ProgressSink,
+    ) -> Result<Digest> {
         pending("import")
     }
 
@@ -78,8 +92,11 @@ impl Images<'_> {
     }
 
     /// Asks a registry what a name means there: descriptor and platforms.
-    pub async fn distribution(&self, reference: &Reference, auth: Option<RegistryAuth>) -> Result<(model::image::Descriptor, Vec<Platform>)> {
+    pub async fn distribution(
+        &self,
+        reference: &Reference,
+        auth: Option<RegistryAuth>,
+    ) -> Result<(model::image::Descriptor, Vec<Platform>)> {
         pending("distribution")
     }
-
 }

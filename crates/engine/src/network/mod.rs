@@ -51,5 +51,4 @@ impl Networks<'_> {
     pub async fn disconnect(&self, network: &str, request: DisconnectRequest) -> Result<()> {
         pending("disconnect")
     }
-
 }

@@ -24,5 +24,4 @@ impl System<'_> {
     pub async fn disk_usage(&self) -> Result<DiskUsage> {
         pending("disk_usage")
     }
-
 }

@@ -41,5 +41,4 @@ impl Volumes<'_> {
     pub async fn prune(&self, filters: Filters) -> Result<crate::container::Pruned> {
         pending("prune")
     }
-
 }
