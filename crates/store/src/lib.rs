@@ -1,1 +1,60 @@
-//! (being laid)
+//! Everything Cale keeps under `<data-root>`: blobs, layers, images, the engine's objects and
+//! events, leases, garbage collection, check and repair.
+//!
+//! Owns the layout on disk, the metadata database and the rule of what may be removed.
+//! Deliberately owns no network, no mount and no async: every call here may block on the disk, so
+//! async callers go through their blocking pool. [`Store`] is cheap to clone and thread-safe.
+//!
+//! ```text
+//! <data-root>/
+//!   lock                     flock of the one engine; holds its pid
+//!   meta/cale.redb           the database (and cale.redb.v<N>, the copy made before a migration)
+//!   images/                  an OCI image layout: oci-layout, index.json, blobs/sha256/<hex>
+//!   layers/<diff-id hex>/    fs (the unpacked tree, whiteouts in overlayfs form), meta (JSON)
+//!   containers/<id>/         upper, work, and what the engine puts beside
+//!   volumes/<name>/_data
+//!   staging/                 work in progress; partial/<hex> is kept for resumption, all else is
+//!                            swept at start
+//! ```
+//!
+//! **Write order.** Blob: staging file → hash → fsync → rename → fsync(dir) → transaction. Layer:
+//! staging tree → syncfs → meta → rename → fsync(dir) → transaction. A record in the database
+//! therefore always has its bytes; bytes without a record are garbage.
+//!
+//! **Interface** (errors are [`Error`], its `kind()` tells the edge what to do):
+//! ```text
+//! Store::open(root, Options) -> Store                       exclusive; says who else has it
+//!
+//! lease() -> Lease                                          what it has touched is never collected
+//! pin(owner, &[Resource]) / unpin(owner)                    the same, durable and by name
+//!
+//! blob_begin(&Lease, &Digest, size) -> Begin<u64, BlobIngest>     BlobIngest: offset, write, finish
+//! blob_put(&Lease, &[u8]) -> Digest     blob_read(&Digest, limit) -> Vec<u8>
+//! blob_open(&Digest) -> BlobFile (Read + Seek, size)        blob_size(&Digest) -> Option<u64>
+//!
+//! layer_begin(&Lease, LayerSource) -> Begin<Layer, LayerIngest>   LayerIngest: Write + offset, finish
+//! layer_import(&Lease, impl Read) -> Layer                  any tar, plain or compressed
+//! layer_commit(&Lease, Commit) -> Layer                     an upper directory becomes a layer
+//! layer(&diff_id) -> Option<Layer>      layer_blob(&Lease, &diff_id, Compression) -> Descriptor
+//! layer_tar(&diff_id) -> TarStream (Read)                   the uncompressed archive, verified
+//!
+//! image_put(&Lease, NewImage) -> Image                      from config and manifest blobs
+//! image(&id) / image_find("name|id|prefix") / images() -> Image, ImageSummary
+//! tag(&Reference, &id) / untag / image_remove(text, RemoveOptions, users) -> Vec<Removed>
+//! image_touch(&id)                                          last used now
+//! image_load(impl Read, progress) -> Vec<Loaded>            docker archives and OCI archives
+//! image_save(&[text], impl Write)                           the same, as docker save 25 writes
+//!
+//! rootfs_create(&ContainerId, &image) -> Rootfs             lowers (top first), upper, work
+//! rootfs(&ContainerId) / rootfs_remove / rootfs_diff -> Vec<Change> / rootfs_size
+//! snapshot(&Lease, &[diff_id]) -> Snapshot                  the same for a build step; commit by layer_commit
+//!
+//! get(kind, id) / list(kind) / apply(Batch)                 engine objects: JSON bytes
+//! Batch: put, delete, event; Durability::{Durable, Lazy}
+//! events_since(cursor, limit) / last_event()
+//!
+//! volume_create(&VolumeName) / volume_remove / volume_path / volume_size / volume_fill
+//! collect() -> Collected     check(CheckOptions) -> Vec<Finding>     usage() -> Usage
+//!
+//! archive::{write_tree, extract, Reader, Writer}            tar from and into a rooted directory
+//! ```

@@ -7,8 +7,10 @@
 pub mod channel;
 pub mod clone;
 pub mod credentials;
+pub mod dir;
 pub mod epoll;
 pub mod fifo;
+pub mod file;
 pub mod memory;
 pub mod mount;
 pub mod namespace;
