@@ -14,12 +14,16 @@ pub mod file;
 pub mod memory;
 pub mod mount;
 pub mod namespace;
+pub mod netlink;
+pub mod netns;
 pub mod notify;
 pub mod packet;
 pub mod pidfd;
 pub mod process;
-mod raw;
 pub mod rooted;
+pub mod socket;
 pub mod tty;
+
+mod raw;
 
 pub use rustix::io::Errno;
