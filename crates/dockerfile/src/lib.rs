@@ -8,6 +8,7 @@ pub mod directive;
 pub mod error;
 pub mod expand;
 pub mod heredoc;
+pub mod ignore;
 pub mod syntax;
 pub mod words;
 

@@ -1,5 +1,7 @@
 //! The trees, refusals and expansions that BuildKit's own tests expect.
 
+#![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
+
 use std::path::{Path, PathBuf};
 
 use dockerfile::{
