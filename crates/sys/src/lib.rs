@@ -22,6 +22,7 @@ pub mod pidfd;
 pub mod process;
 pub mod rooted;
 pub mod socket;
+pub mod seccomp;
 pub mod tty;
 
 mod raw;
