@@ -1,7 +1,8 @@
 //! seccomp(2): installing a filter, and asking what the kernel knows.
 
-use std::io;
 use std::os::fd::{FromRawFd, OwnedFd};
+
+use crate::Errno;
 
 /// One classic BPF instruction, laid out as `struct sock_filter` (linux/filter.h).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -55,9 +56,8 @@ impl FilterFlags {
 /// `EACCES` without no_new_privs and without `CAP_SYS_ADMIN`; `EINVAL` for a program the
 /// kernel's checker refuses, an empty one, or an unknown flag; `ESRCH` if a thread can't
 /// be brought in line; `EBUSY` for a second listener. seccomp(2).
-pub fn load(program: &[Instruction], flags: FilterFlags) -> io::Result<Option<OwnedFd>> {
-    let len =
-        u16::try_from(program.len()).map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))?;
+pub fn load(program: &[Instruction], flags: FilterFlags) -> Result<Option<OwnedFd>, Errno> {
+    let len = u16::try_from(program.len()).map_err(|_| Errno::INVAL)?;
     let fprog = libc::sock_fprog { len, filter: program.as_ptr().cast_mut().cast() };
     // SAFETY: fprog points at `len` instructions with the layout of sock_filter, alive
     // and only read during the call.
@@ -70,14 +70,14 @@ pub fn load(program: &[Instruction], flags: FilterFlags) -> io::Result<Option<Ow
         )
     };
     match answer {
-        -1 => Err(io::Error::last_os_error()),
+        -1 => Err(last_error()),
         fd if flags.contains(FilterFlags::NEW_LISTENER) => {
             // SAFETY: with NEW_LISTENER a non-negative answer is a new fd nobody owns.
             Ok(Some(unsafe { OwnedFd::from_raw_fd(fd as i32) }))
         }
         0 => Ok(None),
         // TSYNC without TSYNC_ESRCH answers with the thread that refused.
-        _ => Err(io::Error::from_raw_os_error(libc::ESRCH)),
+        _ => Err(Errno::SRCH),
     }
 }
 
@@ -88,4 +88,8 @@ pub fn knows_action(action: u32) -> bool {
         libc::syscall(libc::SYS_seccomp, libc::SECCOMP_GET_ACTION_AVAIL, 0, &raw const action)
     };
     answer == 0
+}
+
+fn last_error() -> Errno {
+    std::io::Error::last_os_error().raw_os_error().map_or(Errno::IO, Errno::from_raw_os_error)
 }

@@ -1,6 +1,5 @@
 //! A compiled filter, ready to load.
 
-use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
@@ -45,7 +44,7 @@ impl Filter {
     ///
     /// # Errors
     /// As [`sys::seccomp::load`].
-    pub fn load(&self) -> io::Result<Option<OwnedFd>> {
+    pub fn load(&self) -> Result<Option<OwnedFd>, sys::Errno> {
         sys::seccomp::load(&self.instructions, self.flags)
     }
 
