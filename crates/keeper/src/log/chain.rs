@@ -82,7 +82,8 @@ pub(crate) fn shift(path: &Path, keep: u32) -> io::Result<()> {
         .find(|index| !members.iter().any(|member| member.index == *index))
         .unwrap_or(oldest_kept);
     for member in members.iter().rev() {
-        if member.index >= oldest_kept {
+        let displaced = member.index == oldest_kept && gap > oldest_kept;
+        if member.index > oldest_kept || displaced {
             remove(&member.path)?;
             if !member.compressed {
                 remove(&member_path(path, member.index, true))?;
@@ -156,7 +157,10 @@ mod tests {
             fs::write(dir.path().join(name), text).unwrap();
         }
         shift(&path, 4).unwrap();
-        assert_eq!(contents(&path), pairs(&[("c.log.1", "new"), ("c.log.2", "b"), ("c.log.3", "a")]));
+        assert_eq!(
+            contents(&path),
+            pairs(&[("c.log.1", "new"), ("c.log.2", "b"), ("c.log.3", "a")])
+        );
     }
 
     #[test]
@@ -167,7 +171,8 @@ mod tests {
             fs::write(dir.path().join(name), name).unwrap();
         }
         shift(&path, 5).unwrap();
-        let found: Vec<_> = members(&path).unwrap().iter().map(|m| (m.index, m.compressed)).collect();
+        let found: Vec<_> =
+            members(&path).unwrap().iter().map(|m| (m.index, m.compressed)).collect();
         assert_eq!(found, [(1, false), (2, true)]);
     }
 }

@@ -316,7 +316,9 @@ impl FileReader {
             if size > offset - start {
                 return Ok(None);
             }
-            if local::frame_len(&read_len(self, offset - size)?).map(|size| size as u64) != Some(size) {
+            if local::frame_len(&read_len(self, offset - size)?).map(|size| size as u64)
+                != Some(size)
+            {
                 return Ok(None);
             }
             offset -= size;

@@ -96,8 +96,9 @@ fn quote_wide<'a>(out: &mut Vec<u8>, text: &'a [u8]) -> &'a [u8] {
         let mut valid = chunk.valid();
         // U+2028 and U+2029 end a line in JavaScript.
         while let Some(at) = valid.find(['\u{2028}', '\u{2029}']) {
-            out.extend_from_slice(valid[..at].as_bytes());
-            let separator: &[u8] = if valid.as_bytes()[at + 2] == 0xa8 { b"\\u2028" } else { b"\\u2029" };
+            out.extend_from_slice(&valid.as_bytes()[..at]);
+            let separator: &[u8] =
+                if valid.as_bytes()[at + 2] == 0xa8 { b"\\u2028" } else { b"\\u2029" };
             out.extend_from_slice(separator);
             valid = &valid[at + 3..];
         }
@@ -165,11 +166,15 @@ mod tests {
             line(b"hello \"<&>\"\\\t\x07\r\n"),
             "{\"log\":\"hello \\\"\\u003c\\u0026\\u003e\\\"\\\\\\u0009\\u0007\\r\\n\",\"stream\":\"stdout\",\"time\":\"2023-11-14T22:13:20.123456789Z\"}\n"
         );
-        assert!(line("é\u{7f}\u{2028}\u{2029}✓".as_bytes()).starts_with("{\"log\":\"é\u{7f}\\u2028\\u2029✓\","));
+        assert!(
+            line("é\u{7f}\u{2028}\u{2029}✓".as_bytes())
+                .starts_with("{\"log\":\"é\u{7f}\\u2028\\u2029✓\",")
+        );
         // A cut sequence, a surrogate, an overlong form: each byte is one replacement, as in Go.
-        assert!(line(b"a\xe2\x82z\xed\xa0\x80\xc0\xaf").starts_with(
-            "{\"log\":\"a\\ufffd\\ufffdz\\ufffd\\ufffd\\ufffd\\ufffd\\ufffd\","
-        ));
+        assert!(
+            line(b"a\xe2\x82z\xed\xa0\x80\xc0\xaf")
+                .starts_with("{\"log\":\"a\\ufffd\\ufffdz\\ufffd\\ufffd\\ufffd\\ufffd\\ufffd\",")
+        );
     }
 
     #[test]

@@ -100,8 +100,14 @@ mod tests {
         let first = &file[start..start + frame_len(&file[start..]).unwrap()];
         let last = &file[file.len() - frame_len_before(&file).unwrap()..];
         let (first, last) = (decode(first).unwrap(), decode(last).unwrap());
-        assert_eq!((first.data.as_slice(), first.time_ns, first.stream), (&b"one\xff\n"[..], 5, Stream::Stdout));
-        assert_eq!((last.data.as_slice(), last.time_ns, last.stream), (&b"two"[..], 6, Stream::Stderr));
+        assert_eq!(
+            (first.data.as_slice(), first.time_ns, first.stream),
+            (&b"one\xff\n"[..], 5, Stream::Stdout)
+        );
+        assert_eq!(
+            (last.data.as_slice(), last.time_ns, last.stream),
+            (&b"two"[..], 6, Stream::Stderr)
+        );
     }
 
     #[test]

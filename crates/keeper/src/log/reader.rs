@@ -113,7 +113,11 @@ impl LogReader {
     ///
     /// # Errors
     /// [`ReadError::NoLog`] for [`Driver::None`]; otherwise when a file can't be read.
-    pub fn open(driver: Driver, path: &Path, options: &ReadOptions) -> Result<LogReader, ReadError> {
+    pub fn open(
+        driver: Driver,
+        path: &Path,
+        options: &ReadOptions,
+    ) -> Result<LogReader, ReadError> {
         if driver == Driver::None {
             return Err(ReadError::NoLog);
         }
@@ -165,7 +169,8 @@ impl LogReader {
     fn advance(&mut self) -> Result<bool, ReadError> {
         let Some(file) = &mut self.file else { return Ok(false) };
         let identity = file.identity();
-        let newest = chain::identity_at(&self.path).map_err(|source| self.io(source))?;
+        let newest = chain::identity_at(&self.path)
+            .map_err(|source| ReadError::Io { path: self.path.clone(), source })?;
         if newest == Some(identity) {
             return file.rewind_if_truncated();
         }
@@ -180,27 +185,26 @@ impl LogReader {
     /// Opens the file that follows `finished`: the next newer one, or, when that is unknown, the oldest one with
     /// records that were not read yet.
     fn open_next(&mut self, finished: Option<Identity>) -> Result<bool, ReadError> {
-        let members = self.members()?;
-        let mut opened: Vec<FileReader> = Vec::new();
-        for member in &members {
-            let Some(mut file) = self.open_member(member)? else { continue };
+        let mut newer: Vec<FileReader> = Vec::new();
+        for member in &self.members()? {
+            let Some(file) = self.open_member(member)? else { continue };
             if Some(file.identity()) == finished {
+                // Newest first: the one collected last follows the finished one.
+                self.file = newer.pop().or(self.file.take());
+                return Ok(self.file.as_ref().is_some_and(|file| !file.is_finished()));
+            }
+            newer.push(file);
+        }
+        let mut oldest_unread = None;
+        for mut file in newer {
+            if file.first_time()?.is_some_and(|first| first <= self.last_ns) {
                 break;
             }
-            let unread = file.first_time()?.is_none_or(|first| first > self.last_ns);
-            if !unread {
-                break;
-            }
-            opened.push(file);
+            oldest_unread = Some(file);
         }
-        // Newest first: the last one collected is the oldest unread one.
-        match opened.pop() {
-            Some(next) => {
-                self.file = Some(next);
-                Ok(true)
-            }
-            None => Ok(false),
-        }
+        let found = oldest_unread.is_some();
+        self.file = oldest_unread.or(self.file.take());
+        Ok(found)
     }
 
     fn seek_since(&mut self) -> Result<(), ReadError> {
@@ -242,7 +246,9 @@ impl LogReader {
     /// Opens a file, unless it was renamed since it was listed.
     fn open_member(&self, member: &Member) -> Result<Option<FileReader>, ReadError> {
         match FileReader::open(self.driver, &member.path, member.compressed) {
-            Err(ReadError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(ReadError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                Ok(None)
+            }
             result => result.map(Some),
         }
     }
