@@ -9,6 +9,7 @@ pub mod error;
 pub mod expand;
 pub mod heredoc;
 pub mod ignore;
+pub mod instruction;
 pub mod syntax;
 pub mod words;
 
