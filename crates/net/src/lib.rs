@@ -10,6 +10,8 @@ pub mod cidr;
 pub mod config;
 pub mod endpoint;
 pub mod error;
+pub mod netns;
+pub mod nl;
 pub mod options;
 
 pub use cidr::{Cidr, Mac};
