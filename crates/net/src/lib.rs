@@ -10,9 +10,11 @@ pub mod cidr;
 pub mod config;
 pub mod endpoint;
 pub mod error;
+pub mod ipam;
 pub mod netns;
 pub mod nl;
 pub mod options;
+pub mod pool;
 
 pub use cidr::{Cidr, Mac};
 pub use config::{DriverKind, Family, GatewayMode, NetworkConfig, Subnet};
