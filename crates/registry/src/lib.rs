@@ -1,1 +1,10 @@
-//! (being laid)
+//! Images over the wire: the OCI distribution protocol, client and server.
+//!
+//! Owns how bytes come from and go to a registry: hosts and mirrors, TLS, credentials, retries,
+//! resumption. What is done with the bytes is `store`'s business, which images are wanted `engine`'s.
+
+pub mod client;
+pub mod error;
+
+pub use client::Client;
+pub use error::{Error, Result};
