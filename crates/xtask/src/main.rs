@@ -3,6 +3,7 @@
 //! Owns what the build tool can't say itself: house rules (layers, tidy), the one test command,
 //! and the peers that end-to-end tests and benchmarks run against.
 
+mod bench;
 mod layers;
 mod packages;
 mod source;
@@ -24,6 +25,7 @@ const TASKS: &[Task] = &[
     Task { name: "test", about: "run every test (what CI runs)", run: test::run },
     Task { name: "layers", about: "check the crate edges against LAYERS.toml", run: layers::run },
     Task { name: "tidy", about: "check the house rules that no compiler knows", run: tidy::run },
+    Task { name: "bench", about: "compare with the peers: bench start [--quick]", run: bench::run },
     Task {
         name: "packages",
         about: "install the Debian packages that the tests use",
