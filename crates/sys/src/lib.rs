@@ -4,6 +4,7 @@
 //! ([`Errno`]), and the caller, who knows the subject, makes the sentence. Functions that say so allocate nothing and may
 //! be called between fork and exec.
 
+pub mod bpf;
 pub mod channel;
 pub mod clone;
 pub mod credentials;
@@ -21,8 +22,8 @@ pub mod packet;
 pub mod pidfd;
 pub mod process;
 pub mod rooted;
-pub mod socket;
 pub mod seccomp;
+pub mod socket;
 pub mod tty;
 
 mod raw;
