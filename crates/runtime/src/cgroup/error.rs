@@ -99,6 +99,14 @@ pub enum CgroupError {
         /// The last refusal.
         source: io::Error,
     },
+    /// A directory couldn't be removed, for another reason than being in use.
+    #[error("cannot remove control group {path}")]
+    Remove {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// A process couldn't be signalled.
     #[error("cannot kill process {pid} of control group {path}")]
     Kill {
@@ -142,6 +150,7 @@ impl CgroupError {
             Self::Detect { .. }
             | Self::Read { .. }
             | Self::Parse { .. }
+            | Self::Remove { .. }
             | Self::Kill { .. }
             | Self::Watch { .. }
             | Self::DeviceProgram { .. } => ErrorKind::Internal,

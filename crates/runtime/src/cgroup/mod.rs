@@ -25,12 +25,22 @@ use std::time::Duration;
 
 use crate::spec::LinuxResources;
 
+mod convert;
+mod device_rules;
 mod entry;
 mod error;
+mod files;
+mod groups;
 mod hierarchies;
+mod hybrid;
 mod oom;
 mod path;
+mod processes;
+#[cfg(test)]
+mod tests;
 mod usage;
+mod v1;
+mod v2;
 
 pub use entry::Entry;
 pub use error::CgroupError;
@@ -90,6 +100,11 @@ pub trait Cgroup: Debug + Send + Sync {
 
     /// Sends SIGKILL to every process in the group and below it, also when frozen or
     /// forking. Doesn't wait for them to be reaped.
+    ///
+    /// The group is over then: a process that `CLONE_INTO_CGROUP` makes in a group in
+    /// which `cgroup.kill` was ever written is killed at birth (seen on Linux 6.18,
+    /// whose fork takes the kill count from the caller's group). Make a new group for a
+    /// restart.
     fn kill(&self) -> Result<()>;
 
     /// Notifies of out-of-memory kills from now on.

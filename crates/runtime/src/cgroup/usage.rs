@@ -136,3 +136,75 @@ pub struct PressureLine {
     pub avg300: f64,
     pub total_us: u64,
 }
+
+/// Page sizes as the files of the hugetlb controller have them: `2MB`, `1GB`.
+pub(super) fn hugepage_sizes() -> Vec<String> {
+    let Ok(entries) = std::fs::read_dir("/sys/kernel/mm/hugepages") else { return Vec::new() };
+    let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    names.filter_map(|name| hugepage_size(&name)).collect()
+}
+
+/// `hugepages-2048kB` as `2MB`.
+fn hugepage_size(name: &str) -> Option<String> {
+    let kib: u64 = name.strip_prefix("hugepages-")?.strip_suffix("kB")?.parse().ok()?;
+    Some(match kib {
+        gib if gib >= 1 << 20 => format!("{}GB", gib >> 20),
+        mib if mib >= 1 << 10 => format!("{}MB", mib >> 10),
+        kib => format!("{kib}KB"),
+    })
+}
+
+/// A `*.pressure` file.
+pub(super) fn pressure(text: &str) -> Option<Pressure> {
+    let line = |name: &str| {
+        let fields = text.lines().find_map(|line| line.strip_prefix(name))?;
+        let mut line = PressureLine::default();
+        for (key, value) in fields.split_whitespace().filter_map(|field| field.split_once('=')) {
+            match key {
+                "avg10" => line.avg10 = value.parse().ok()?,
+                "avg60" => line.avg60 = value.parse().ok()?,
+                "avg300" => line.avg300 = value.parse().ok()?,
+                "total" => line.total_us = value.parse().ok()?,
+                _ => {}
+            }
+        }
+        Some(line)
+    };
+    Some(Pressure { some: line("some ")?, full: line("full ") })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn page_sizes() {
+        let sizes =
+            ["hugepages-64kB", "hugepages-2048kB", "hugepages-1048576kB"].map(hugepage_size);
+        assert_eq!(sizes.map(Option::unwrap), ["64KB", "2MB", "1GB"]);
+    }
+
+    #[test]
+    fn pressure_lines() {
+        let text = "some avg10=1.50 avg60=0.00 avg300=0.00 total=42\nfull avg10=0.25 avg60=0.00 avg300=0.00 total=7\n";
+        let read = pressure(text).unwrap();
+        assert_eq!(
+            (read.some.avg10, read.some.total_us, read.full.unwrap().total_us),
+            (1.5, 42, 7)
+        );
+        assert_eq!(pressure(""), None);
+    }
+
+    #[test]
+    fn working_set_leaves_out_droppable_cache() {
+        let memory = |unified, key: &str| MemoryUsage {
+            usage: Some(100),
+            stat: [(key.to_owned(), 30)].into(),
+            unified,
+            ..MemoryUsage::default()
+        };
+        assert_eq!(memory(false, "total_inactive_file").working_set(), 70);
+        assert_eq!(memory(true, "inactive_file").working_set(), 70);
+        assert_eq!(memory(true, "total_inactive_file").working_set(), 100);
+    }
+}
