@@ -62,6 +62,16 @@ pub fn on_every_layout(test: impl Fn(&Hierarchies)) {
     }
 }
 
+/// As [`on_every_layout`], and on the v2 tree of a hybrid host alone: for what needs no
+/// controller there.
+pub fn on_every_tree(test: impl Fn(&Hierarchies)) {
+    on_every_layout(&test);
+    let detected = Hierarchies::detect().unwrap();
+    if detected.layout() == Layout::Hybrid {
+        test(&Hierarchies { v1: Vec::new(), ..detected });
+    }
+}
+
 /// A shell in the group from its first instruction on.
 pub fn shell(group: &dyn Cgroup, script: &str) -> Process {
     let entry = group.entry().unwrap();

@@ -5,13 +5,13 @@ use std::time::Duration;
 use sys::pidfd::Ended;
 
 use super::super::{CgroupError, GroupPath};
-use super::fixture::{Group, PATIENCE, eventually, on_every_layout, settled, shell};
+use super::fixture::{Group, PATIENCE, eventually, on_every_tree, settled, shell};
 
 const KILLED: Ended = Ended::Signaled(9);
 
 #[test]
 fn a_process_is_born_inside() {
-    on_every_layout(|hierarchies| {
+    on_every_tree(|hierarchies| {
         let group = Group::new(hierarchies);
         let process = shell(&*group, "exec sleep 1000");
         settled(hierarchies, &*group, &process);
@@ -21,7 +21,7 @@ fn a_process_is_born_inside() {
 
 #[test]
 fn a_running_process_is_moved() {
-    on_every_layout(|hierarchies| {
+    on_every_tree(|hierarchies| {
         let (from, to) = (Group::new(hierarchies), Group::new(hierarchies));
         let process = shell(&*from, "exec sleep 1000");
         settled(hierarchies, &*from, &process);
@@ -33,7 +33,7 @@ fn a_running_process_is_moved() {
 
 #[test]
 fn kill_reaches_children_and_subgroups() {
-    on_every_layout(|hierarchies| {
+    on_every_tree(|hierarchies| {
         let group = Group::new(hierarchies);
         let below = GroupPath::new(&format!("{}/sub", group.path())).unwrap();
         // As a container does it: v2 groups with processes may not hand controllers down.
@@ -64,7 +64,7 @@ fn kill_reaches_children_and_subgroups() {
 
 #[test]
 fn a_frozen_group_stands_still_and_can_be_killed() {
-    on_every_layout(|hierarchies| {
+    on_every_tree(|hierarchies| {
         let group = Group::new(hierarchies);
         let process = shell(&*group, "while :; do :; done");
         let used = || group.usage().unwrap().cpu.total_ns;
@@ -86,7 +86,7 @@ fn a_frozen_group_stands_still_and_can_be_killed() {
 
 #[test]
 fn a_group_in_use_is_not_removed() {
-    on_every_layout(|hierarchies| {
+    on_every_tree(|hierarchies| {
         let group = Group::new(hierarchies);
         let process = shell(&*group, "exec sleep 1000");
         settled(hierarchies, &*group, &process);
@@ -102,7 +102,7 @@ fn a_group_in_use_is_not_removed() {
 
 #[test]
 fn a_group_that_is_not_there() {
-    on_every_layout(|hierarchies| {
+    on_every_tree(|hierarchies| {
         let path = GroupPath::new("/cale-test-never-made").unwrap();
         assert!(matches!(hierarchies.open(&path), Err(CgroupError::NotFound { .. })));
     });

@@ -7,7 +7,7 @@ use sys::pidfd::Ended;
 use crate::spec::{LinuxCpu, LinuxDeviceCgroup, LinuxMemory, LinuxPids, LinuxResources};
 
 use super::super::Cgroup;
-use super::fixture::{Group, eventually, on_every_layout, shell};
+use super::fixture::{Group, eventually, on_every_layout, on_every_tree, shell};
 
 const MIB: i64 = 1 << 20;
 
@@ -140,7 +140,7 @@ fn cpus_are_chosen() {
 
 #[test]
 fn devices_are_denied_and_allowed_live() {
-    on_every_layout(|hierarchies| {
+    on_every_tree(|hierarchies| {
         let group = Group::new(hierarchies);
         let rule = |allow, kind: &str, major, minor| LinuxDeviceCgroup {
             allow,
