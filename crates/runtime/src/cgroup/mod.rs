@@ -29,6 +29,7 @@ mod convert;
 mod device_rules;
 mod entry;
 mod error;
+mod features;
 mod files;
 mod groups;
 mod hierarchies;
@@ -44,6 +45,7 @@ mod v2;
 
 pub use entry::Entry;
 pub use error::CgroupError;
+pub use features::Features;
 pub use hierarchies::{Hierarchies, Hierarchy, Layout};
 pub use oom::OomWatch;
 pub use path::GroupPath;

@@ -110,16 +110,30 @@ pub(super) fn create(
     mount: &Path,
     path: &GroupPath,
     mut prepare: impl FnMut(&Path) -> Result<()>,
-) -> Result<PathBuf> {
-    let leaf = path.below(mount);
+) -> Result<()> {
     let parents = path.ancestors().map(|ancestor| mount.join(&ancestor[1..]));
-    for directory in parents.chain([leaf.clone()]) {
-        match fs::create_dir(&directory) {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(source) => return Err(CgroupError::Create { path: directory, source }),
-        }
+    for directory in parents.chain([path.below(mount)]) {
+        make(&directory)?;
         prepare(&directory)?;
     }
-    Ok(leaf)
+    Ok(())
+}
+
+/// As [`create`], for a tree in which parents need no care: in the usual case, where
+/// they exist, this is a single call.
+pub(super) fn create_plain(mount: &Path, path: &GroupPath) -> Result<()> {
+    match make(&path.below(mount)) {
+        Err(CgroupError::Create { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+            create(mount, path, |_| Ok(()))
+        }
+        other => other,
+    }
+}
+
+fn make(directory: &Path) -> Result<()> {
+    match fs::create_dir(directory) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(source) => Err(CgroupError::Create { path: directory.to_owned(), source }),
+    }
 }

@@ -1,6 +1,6 @@
 //! Making, entering, stopping, ending and removing.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sys::pidfd::Ended;
 
@@ -105,5 +105,52 @@ fn a_group_that_is_not_there() {
     on_every_tree(|hierarchies| {
         let path = GroupPath::new("/cale-test-never-made").unwrap();
         assert!(matches!(hierarchies.open(&path), Err(CgroupError::NotFound { .. })));
+    });
+}
+
+/// A generous bound: the machine that runs tests may be busy. Run with `--nocapture` for
+/// the figures.
+#[test]
+fn the_whole_way_is_fast() {
+    on_every_tree(|hierarchies| {
+        let mut times = Vec::new();
+        let parent = Group::new(hierarchies);
+        for round in 0..20 {
+            let path = GroupPath::new(&format!("{}/{round}", parent.path())).unwrap();
+            let start = Instant::now();
+            let group = hierarchies.create(&path).unwrap();
+            let created = start.elapsed();
+            let limits = crate::spec::LinuxResources {
+                memory: hierarchies.has("memory").then(|| crate::spec::LinuxMemory {
+                    limit: Some(64 << 20),
+                    ..Default::default()
+                }),
+                pids: Some(crate::spec::LinuxPids {
+                    limit: hierarchies.has("pids").then_some(100),
+                }),
+                ..Default::default()
+            };
+            group.apply(&limits).unwrap();
+            let applied = start.elapsed() - created;
+            let before = Instant::now();
+            assert_eq!(shell(group.as_ref(), "exit 0").wait(), Ended::Exited(0));
+            let ran = before.elapsed();
+            let before = Instant::now();
+            group.usage().unwrap();
+            let read = before.elapsed();
+            let before = Instant::now();
+            group.remove(PATIENCE).unwrap();
+            times.push([created, applied, ran, read, before.elapsed()]);
+        }
+        let median = |column: usize| {
+            let mut all: Vec<_> = times.iter().map(|row| row[column]).collect();
+            all.sort();
+            (all[0], all[all.len() / 2])
+        };
+        let columns = ["create", "limits", "shell", "usage", "remove"];
+        for (column, name) in columns.iter().enumerate() {
+            println!("{:?} {name}: {:?} (min, median)", hierarchies.layout(), median(column));
+        }
+        assert!(median(0).0 < Duration::from_millis(50));
     });
 }

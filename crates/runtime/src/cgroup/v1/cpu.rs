@@ -76,15 +76,17 @@ fn set_bandwidth(dir: &Dir, cpu: &LinuxCpu) -> Result<()> {
     Ok(())
 }
 
-/// A new cpuset is empty, and no task may enter it then: takes the parent's lists.
-pub(super) fn inherit_cpuset(directory: &Path) -> Result<()> {
+/// A new cpuset is empty, and no task may enter it then: takes the lists of the parent,
+/// which is seen to first, up to the root of the hierarchy at `mount`.
+pub(super) fn inherit_cpuset(mount: &Path, directory: &Path) -> Result<()> {
     let dir = Dir::new(directory.to_owned());
-    let Some(parent) = directory.parent().map(|parent| Dir::new(parent.to_owned())) else {
-        return Ok(());
-    };
     for file in ["cpuset.cpus", "cpuset.mems"] {
-        if dir.read(file)?.trim().is_empty() {
-            dir.write(file, parent.read(file)?.trim())?;
+        if directory == mount || !dir.read(file)?.trim().is_empty() {
+            continue;
+        }
+        if let Some(parent) = directory.parent() {
+            inherit_cpuset(mount, parent)?;
+            dir.write(file, Dir::new(parent.to_owned()).read(file)?.trim())?;
         }
     }
     Ok(())

@@ -35,11 +35,10 @@ impl V1 {
     /// Makes the group, or takes it over if it exists.
     pub fn create(trees: &[Hierarchy], path: &GroupPath) -> Result<Self> {
         for tree in trees {
-            let is_cpuset = tree.has("cpuset");
-            processes::create(&tree.mount, path, |directory| match is_cpuset {
-                true => cpu::inherit_cpuset(directory),
-                false => Ok(()),
-            })?;
+            processes::create_plain(&tree.mount, path)?;
+            if tree.has("cpuset") {
+                cpu::inherit_cpuset(&tree.mount, &path.below(&tree.mount))?;
+            }
         }
         Ok(Self::at(trees, path))
     }
