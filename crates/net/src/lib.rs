@@ -10,9 +10,11 @@ pub mod cidr;
 pub mod config;
 pub mod endpoint;
 pub mod error;
-pub mod ipam;
-pub mod netns;
-pub mod nl;
+mod firewall;
+mod ipam;
+mod netns;
+mod nft;
+mod nl;
 pub mod options;
 pub mod pool;
 

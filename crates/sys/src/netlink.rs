@@ -84,8 +84,32 @@ impl Netlink {
     /// # Errors
     /// As recv(2); `ENOBUFS`: events were lost; `EMSGSIZE`: `buffer` is too small.
     pub fn receive(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.receive_with(buffer, RecvFlags::empty())
+    }
+
+    /// Receives one datagram if one is there; `None`: there is none.
+    ///
+    /// # Errors
+    /// As `receive`.
+    pub fn try_receive(&self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+        match self.receive_with(buffer, RecvFlags::DONTWAIT) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+            other => other.map(Some),
+        }
+    }
+
+    /// The socket's address: events that it caused itself bear it.
+    ///
+    /// # Errors
+    /// As getsockname(2).
+    pub fn port_id(&self) -> io::Result<u32> {
+        let addr = rustix::net::getsockname(&self.fd)?;
+        Ok(SocketAddrNetlink::try_from(addr)?.pid())
+    }
+
+    fn receive_with(&self, buffer: &mut [u8], flags: RecvFlags) -> io::Result<usize> {
         loop {
-            match rustix::net::recv(&self.fd, &mut *buffer, RecvFlags::TRUNC) {
+            match rustix::net::recv(&self.fd, &mut *buffer, flags | RecvFlags::TRUNC) {
                 // With MSG_TRUNC the second number is the datagram's true length.
                 Ok((kept, length)) if kept == length => return Ok(kept),
                 Ok(_) => return Err(rustix::io::Errno::MSGSIZE.into()),
@@ -136,6 +160,7 @@ mod tests {
         socket.send(&message).unwrap();
         let mut buffer = vec![0; 65536];
         let length = socket.receive(&mut buffer).unwrap();
+        assert_ne!(socket.port_id().unwrap(), 0);
         assert!(length > 32);
         assert_eq!(u32::from_ne_bytes(buffer[8..12].try_into().unwrap()), 7);
     }
@@ -145,6 +170,7 @@ mod tests {
         let socket = Netlink::open(Protocol::Netfilter, 1 << 6).unwrap();
         socket.reserve(1 << 20).unwrap();
         socket.set_receive_timeout(Some(Duration::from_millis(10))).unwrap();
+        assert_eq!(socket.try_receive(&mut [0; 64]).unwrap(), None);
         let error = socket.receive(&mut [0; 64]).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
     }

@@ -5,7 +5,7 @@ use std::{io, time::Duration};
 use sys::netlink::{Netlink, Protocol};
 
 use super::{
-    message::{Batch, Subject},
+    message::Batch,
     parse::{self, Attributes, Messages},
 };
 
@@ -68,51 +68,48 @@ impl Connection {
         batch: &Batch,
         mut take: impl FnMut(u16, &[u8]),
     ) -> Result<(), Refused> {
-        let last_acked = batch.subjects().iter().rposition(|subject| subject.acked);
-        let Some(last) = last_acked.and_then(|at| u32::try_from(at + 1).ok()) else {
+        let Some(last) = batch.subjects().iter().rposition(|subject| subject.acked) else {
             return Ok(());
         };
-        let unknown =
-            Subject { action: "talk to", what: "the kernel".into(), acked: true, tolerated: None };
-        let fail = |sequence: u32, source: io::Error, hint: &str| {
-            let subject = batch.subject(sequence).unwrap_or(&unknown);
-            let what = if hint.is_empty() {
-                subject.what.clone()
-            } else {
-                format!("{} ({hint})", subject.what)
-            };
-            Refused { action: subject.action, what, source }
-        };
+        let last = u32::try_from(last + 1).unwrap_or(u32::MAX);
         self.buffer.resize(RECEIVE_SIZE, 0);
-        self.socket.send(batch.as_bytes()).map_err(|error| fail(last, error, ""))?;
+        self.socket.send(batch.as_bytes()).map_err(|error| refusal(batch, last, error, ""))?;
+        // The kernel handles the batch and queues all answers before send returns.
         let mut refused: Option<Refused> = None;
+        let mut finished = false;
         loop {
-            let length = match self.socket.receive(&mut self.buffer) {
-                Ok(length) => length,
-                // Everything was handled but not every answer fitted: what was refused stands.
-                Err(error) => return Err(refused.unwrap_or_else(|| fail(last, error, ""))),
+            let length = match self.socket.try_receive(&mut self.buffer) {
+                Ok(Some(length)) => length,
+                Ok(None) if finished || refused.is_some() => break,
+                Ok(None) => {
+                    let source = io::Error::from_raw_os_error(libc::ENOMSG);
+                    return Err(refusal(batch, last, source, "no answer"));
+                }
+                // Everything was handled, but not every answer fitted.
+                Err(error) => {
+                    return Err(refused.unwrap_or_else(|| refusal(batch, last, error, "")));
+                }
             };
             for message in Messages::new(&self.buffer[..length]) {
                 if message.kind != parse::ERROR {
                     take(message.kind, message.payload);
                     continue;
                 }
+                finished |= message.sequence >= last;
                 let (code, hint) = error_of(&message);
-                if code != 0 && refused.is_none() {
-                    let tolerated = batch.subject(message.sequence).and_then(|s| s.tolerated);
-                    if tolerated != Some(code) {
-                        let source = io::Error::from_raw_os_error(code);
-                        refused = Some(fail(message.sequence, source, hint));
-                    }
-                }
-                // A transaction that fails as a whole answers with the sequence of its first
-                // message and sends nothing more.
-                let whole = code != 0 && batch.subject(message.sequence).is_some_and(|s| !s.acked);
-                if message.sequence >= last || whole {
-                    return refused.map_or(Ok(()), Err);
+                let tolerated = batch.subject(message.sequence).and_then(|s| s.tolerated);
+                if code != 0 && tolerated != Some(code) && refused.is_none() {
+                    let source = io::Error::from_raw_os_error(code);
+                    refused = Some(refusal(batch, message.sequence, source, hint));
                 }
             }
         }
+        refused.map_or(Ok(()), Err)
+    }
+
+    /// The address that events caused by this connection bear.
+    pub fn port_id(&self) -> io::Result<u32> {
+        self.socket.port_id()
     }
 
     /// Sends one dump request and hands over every object (type, payload).
@@ -133,6 +130,17 @@ impl Connection {
             }
         }
     }
+}
+
+fn refusal(batch: &Batch, sequence: u32, source: io::Error, hint: &str) -> Refused {
+    let (action, mut what) = match batch.subject(sequence) {
+        Some(subject) => (subject.action, subject.what.clone()),
+        None => ("talk to", "the kernel".to_owned()),
+    };
+    if !hint.is_empty() {
+        what = format!("{what} ({hint})");
+    }
+    Refused { action, what, source }
 }
 
 /// The errno (0: done) and the kernel's explanation.

@@ -80,6 +80,14 @@ impl Batch {
         }
     }
 
+    /// Asks for an acknowledgement of the last begun message.
+    pub fn ack_last(&mut self) {
+        if let Some(subject) = self.subjects.last_mut() {
+            subject.acked = true;
+            self.buffer[self.start + 6] |= ACK.to_ne_bytes()[0];
+        }
+    }
+
     /// Adds an attribute of raw bytes.
     pub fn bytes(&mut self, kind: u16, payload: &[u8]) {
         let length = u16::try_from(payload.len() + 4).expect("attributes here are short");

@@ -16,6 +16,8 @@ pub struct Message<'a> {
     pub flags: u16,
     /// `nlmsg_seq`.
     pub sequence: u32,
+    /// `nlmsg_pid`: whose request caused it.
+    pub port_id: u32,
     /// Everything after the header.
     pub payload: &'a [u8],
 }
@@ -45,6 +47,7 @@ impl<'a> Iterator for Messages<'a> {
             kind: u16_at(self.rest, 4)?,
             flags: u16_at(self.rest, 6)?,
             sequence: u32_at(self.rest, 8)?,
+            port_id: u32_at(self.rest, 12)?,
             payload: &self.rest[HEADER..length],
         };
         self.rest = self.rest.get(length.next_multiple_of(4)..).unwrap_or(&[]);
