@@ -7,6 +7,7 @@
 //!   of several wins; among conditional rules the first that matches wins;
 //! - two conditions on the *same* argument in one rule are alternatives, those on
 //!   different arguments must all hold (runc `seccomp_linux.go`, crun `seccomp.c`);
+//! - rules for `socket`, `shmget` and their like also govern `socketcall` and `ipc`;
 //! - a rule with the default action changes nothing;
 //! - calls newer than any that the profile names fail with `ENOSYS` when the default is
 //!   to refuse, so that a libc falls back (runc `patchbpf/enosys_linux.go`).
@@ -62,7 +63,7 @@ pub(super) fn ranges(
     // Above it lie 32-bit Arm's private calls and x32's own ones (from 512 on); what is
     // between is unassigned.
     let newest = calls.range(..ARM_PRIVATE).next_back().map(|(number, _)| *number);
-    let unknown = if answers_enosys(profile.default_action) { ENOSYS } else { default };
+    let unknown = if lets_through(profile.default_action) { default } else { ENOSYS };
     if x32 {
         let mut own = BTreeMap::new();
         collect(&mut own, profile, first, Abi::X32, default)?;
@@ -154,8 +155,12 @@ fn collect(
                 // Named, hence known, even if the rule itself says nothing new.
                 add(calls.entry(number).or_default(), &alternatives, verdict, default);
             }
-            // As libseccomp: a multiplexer's other arguments lie behind a pointer, so a
-            // rule's own conditions can't be checked there and are dropped.
+            // A multiplexer's other arguments lie behind a pointer, out of a filter's sight:
+            // a condition on them can't be kept. Dropping it may refuse more, never less.
+            // (libseccomp also widens permissions so, and compares the pointer.)
+            if !(rule.args.is_empty() || lets_through(profile.default_action)) {
+                continue;
+            }
             if let Some((multiplexer, code)) = multiplexed(name)
                 && let Some(number) = abi.number(multiplexer)
             {
@@ -218,10 +223,10 @@ fn equal(index: u32, value: u64) -> LinuxSeccompArg {
     LinuxSeccompArg { index, value, value_two: 0, op: SeccompOperator::Equal }
 }
 
-/// Whether an unknown call should fail with `ENOSYS` in place of the default action: a
-/// default that lets calls through handles new ones by itself.
-fn answers_enosys(default: SeccompAction) -> bool {
-    !matches!(default, SeccompAction::Allow | SeccompAction::Log | SeccompAction::Trace)
+/// Whether the profile is a list of what is refused. An unknown call doesn't get
+/// `ENOSYS` then: the action handles new ones by itself.
+fn lets_through(default: SeccompAction) -> bool {
+    matches!(default, SeccompAction::Allow | SeccompAction::Log | SeccompAction::Trace)
 }
 
 /// An action as the kernel's return value, linux/seccomp.h.

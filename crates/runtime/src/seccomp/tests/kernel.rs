@@ -121,3 +121,74 @@ fn loading_is_fast() {
     );
     assert!(times[0] < Duration::from_millis(2), "{:?}", times[0]);
 }
+
+/// A 32-bit x86 program that makes one call and exits with the error, or with 256 minus
+/// the result. Hand-assembled: no 32-bit compiler is needed to test.
+fn i386_program(number: u32, args: [u32; 3], data: [u32; 3]) -> Vec<u8> {
+    const BASE: u32 = 0x0804_8000;
+    const HEADERS: u32 = 52 + 32;
+    let mut code = Vec::new();
+    // mov eax, ebx, ecx, edx; int 0x80; neg eax; mov ebx, eax; mov eax, 1; int 0x80
+    for (operation, value) in [(0xb8, number), (0xbb, args[0]), (0xb9, args[1]), (0xba, args[2])] {
+        code.push(operation);
+        code.extend_from_slice(&value.to_le_bytes());
+    }
+    code.extend_from_slice(&[0xcd, 0x80, 0xf7, 0xd8, 0x89, 0xc3, 0xb8, 1, 0, 0, 0, 0xcd, 0x80]);
+    let size = HEADERS + code.len() as u32 + 12;
+    let mut file = vec![0x7f, b'E', b'L', b'F', 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    file.extend_from_slice(&[2, 0, 3, 0]);
+    for word in [1, BASE + HEADERS, 52, 0, 0] {
+        file.extend_from_slice(&u32::to_le_bytes(word));
+    }
+    for half in [52u16, 32, 1, 0, 0, 0] {
+        file.extend_from_slice(&half.to_le_bytes());
+    }
+    for word in [1, 0, BASE, BASE, size, size, 5, 0x1000] {
+        file.extend_from_slice(&u32::to_le_bytes(word));
+    }
+    file.extend_from_slice(&code);
+    data.iter().for_each(|word| file.extend_from_slice(&word.to_le_bytes()));
+    file
+}
+
+#[test]
+fn thirty_two_bit_programs_make_no_risky_sockets() {
+    const AF_INET: u32 = 2;
+    const AF_ALG: u32 = 38;
+    const SOCKETCALL: u32 = 102;
+    const SOCKET: u32 = 359;
+    const EPERM: i32 = 1;
+    /// Where `data` of [`i386_program`] lies: after headers and code.
+    const DATA: u32 = 0x0804_8000 + 84 + 33;
+    let directory = tempfile::TempDir::new().unwrap();
+    let run = |filter: &Filter, number, family| {
+        let (kind, path) = (2, directory.path().join(format!("{number}-{family}")));
+        let args = if number == SOCKETCALL { [1, DATA, 0] } else { [family, kind, 0] };
+        std::fs::write(&path, i386_program(number, args, [family, kind, 0])).unwrap();
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+        std::fs::set_permissions(&path, mode).unwrap();
+        confined(filter, || {
+            loop {
+                match Command::new(&path).status() {
+                    // Another test's fork holds the file's descriptor for a moment.
+                    Err(error) if error.kind() == std::io::ErrorKind::ExecutableFileBusy => {}
+                    other => return other.ok().and_then(|status| status.code()),
+                }
+            }
+        })
+    };
+    let (open, closed) = (filter(SocketFamilies::AsProfiled), filter(SocketFamilies::Closed));
+    let Some(plain) = run(&open, SOCKET, AF_INET) else {
+        println!("skipped: this kernel runs no 32-bit programs");
+        return;
+    };
+    assert!(plain > 200, "a descriptor: {plain}");
+    assert!(run(&open, SOCKETCALL, AF_INET).unwrap() > 200);
+    assert_eq!(run(&open, SOCKET, AF_ALG), Some(EPERM));
+    // What no filter can see, and why the hardened profile shuts the door.
+    assert_ne!(run(&open, SOCKETCALL, AF_ALG), Some(EPERM));
+    assert!(run(&closed, SOCKET, AF_INET).unwrap() > 200);
+    assert_eq!(run(&closed, SOCKET, AF_ALG), Some(EPERM));
+    assert_eq!(run(&closed, SOCKETCALL, AF_ALG), Some(EPERM));
+    assert_eq!(run(&closed, SOCKETCALL, AF_INET), Some(EPERM));
+}

@@ -45,7 +45,8 @@ pub fn decide(profile: &LinuxSeccomp, abis: &[Abi], call: &Call) -> u32 {
             if table.number(name) == Some(number) {
                 hit(matches(&rule.args, table, &call.args), rule.args.is_empty());
             }
-            if let Some((multiplexer, code)) = multiplexed(name)
+            let seen = rule.args.is_empty() || lets_through(profile);
+            if let Some((multiplexer, code)) = multiplexed(name).filter(|_| seen)
                 && table.number(multiplexer) == Some(number)
             {
                 let first =
@@ -61,18 +62,24 @@ pub fn decide(profile: &LinuxSeccomp, abis: &[Abi], call: &Call) -> u32 {
     }
 }
 
-fn beyond(profile: &LinuxSeccomp, abi: Abi, number: u32, default: u32) -> u32 {
-    let names = profile.syscalls.iter().flat_map(|rule| &rule.names);
-    let numbers = names.flat_map(|name| {
-        [abi.number(name), multiplexed(name).and_then(|(name, _)| abi.number(name))]
-    });
-    let newest = numbers.flatten().filter(|number| *number < 0xf_0000).max();
-    let lets = matches!(
+fn lets_through(profile: &LinuxSeccomp) -> bool {
+    matches!(
         profile.default_action,
         SeccompAction::Allow | SeccompAction::Log | SeccompAction::Trace
-    );
+    )
+}
+
+fn beyond(profile: &LinuxSeccomp, abi: Abi, number: u32, default: u32) -> u32 {
+    let numbers = profile.syscalls.iter().flat_map(|rule| {
+        let seen = rule.args.is_empty() || lets_through(profile);
+        rule.names.iter().flat_map(move |name| {
+            let through = multiplexed(name).filter(|_| seen);
+            [abi.number(name), through.and_then(|(name, _)| abi.number(name))]
+        })
+    });
+    let newest = numbers.flatten().filter(|number| *number < 0xf_0000).max();
     match newest {
-        Some(newest) if number > newest && !lets => 0x0005_0026,
+        Some(newest) if number > newest && !lets_through(profile) => 0x0005_0026,
         _ => default,
     }
 }
