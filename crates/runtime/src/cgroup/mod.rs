@@ -48,7 +48,7 @@ pub use error::CgroupError;
 pub use features::Features;
 pub use hierarchies::{Hierarchies, Hierarchy, Layout};
 pub use oom::OomWatch;
-pub use path::GroupPath;
+pub use path::{DEFAULT_PARENT, GroupPath};
 pub use usage::{
     BlkioEntry, CpuUsage, HugetlbUsage, MemoryUsage, PidsUsage, Pressure, PressureLine, Usage,
 };

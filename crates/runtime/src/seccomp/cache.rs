@@ -1,6 +1,6 @@
 //! Compiled filters, kept by what they were compiled from.
 //!
-//! Compiling the default profile takes a few hundred µs and its result hardly ever
+//! Compiling the default profile takes about 1 ms the first time and its result hardly ever
 //! changes. Keys are the sources themselves, not digests of them: a collision would
 //! load the wrong filter.
 
