@@ -10,11 +10,19 @@
 //! It doesn't know images, networks, the API or cgroups: those are the daemon's.
 
 pub mod client;
+mod exec_root;
+mod journal;
 pub mod log;
+mod process;
 pub mod protocol;
+mod run;
+mod server;
 mod socket;
+mod supervise;
 
 /// Name of the control socket in the exec-root.
 pub const SOCKET: &str = "keeper.sock";
 
+pub use run::{Config, SpawnError, Spawned, run_with, spawn, spawn_command};
+pub use server::launcher::{Launcher, Started};
 pub use socket::SocketError;

@@ -23,6 +23,7 @@ pub mod pidfd;
 pub mod process;
 pub mod rooted;
 pub mod seccomp;
+pub mod session;
 pub mod socket;
 pub mod tty;
 

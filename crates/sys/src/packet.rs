@@ -98,6 +98,14 @@ pub fn peer_uid(socket: impl AsFd) -> io::Result<u32> {
     Ok(rustix::net::sockopt::socket_peercred(socket)?.uid.as_raw())
 }
 
+/// Whether the process that connected has the caller's effective user id.
+///
+/// # Errors
+/// getsockopt(2).
+pub fn is_same_user(socket: impl AsFd) -> io::Result<bool> {
+    Ok(peer_uid(socket)? == rustix::process::geteuid().as_raw())
+}
+
 /// Sends one message; `false` when the socket is full.
 ///
 /// # Errors
@@ -198,7 +206,7 @@ mod tests {
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         let client = connect(&path).unwrap();
         let server = accept(&listener).unwrap().unwrap();
-        assert_eq!(peer_uid(&server).unwrap(), rustix::process::geteuid().as_raw());
+        assert!(is_same_user(&server).unwrap());
         assert!(accept(&listener).unwrap().is_none());
         drop(client);
     }

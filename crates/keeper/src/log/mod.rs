@@ -2,16 +2,14 @@
 //!
 //! Owns what a log file looks like and how it is rotated. The keeper is the only writer; the daemon only reads.
 
-#![allow(dead_code, reason = "the server that writes comes next")]
-
 mod chain;
 mod file_reader;
 mod json;
 mod local;
 pub mod reader;
-mod split;
-mod time;
-mod writer;
+pub(crate) mod split;
+pub(crate) mod time;
+pub(crate) mod writer;
 
 use std::path::PathBuf;
 

@@ -37,6 +37,7 @@ pub(crate) struct Writer {
     attrs: String,
     file: File,
     position: Position,
+    rotation_suspended: bool,
 }
 
 impl Writer {
@@ -57,14 +58,11 @@ impl Writer {
             attrs: json::encode_attrs(&config.attrs),
             file,
             position: Position { identity, len },
+            rotation_suspended: false,
         };
         writer.drop_partial_line(committed.is_none())?;
         writer.begin_file()?;
         Ok(writer)
-    }
-
-    pub fn config(&self) -> &LogConfig {
-        &self.config
     }
 
     pub fn position(&self) -> Position {
@@ -80,7 +78,8 @@ impl Writer {
             Driver::Local => local::encode(out, data, stream, time_ns),
         }
         let limit = self.config.max_size;
-        let over = limit > 0 && self.position.len + out.len() as u64 > limit;
+        let limited = limit > 0 && !self.rotation_suspended;
+        let over = limited && self.position.len + out.len() as u64 > limit;
         // A record larger than a whole file has to go somewhere.
         if over && self.position.len + before as u64 > self.header_len() {
             out.truncate(before);
@@ -114,6 +113,16 @@ impl Writer {
     pub fn rotate(&mut self) -> io::Result<()> {
         chain::shift(&self.config.path, self.config.max_files)?;
         self.reopen()
+    }
+
+    /// After a failed rotation: lets the file grow over its limit until [`Writer::resume_rotation`].
+    pub fn suspend_rotation(&mut self) {
+        self.rotation_suspended = true;
+    }
+
+    /// The next full file may be rotated again.
+    pub fn resume_rotation(&mut self) {
+        self.rotation_suspended = false;
     }
 
     /// Removes what lies behind the committed length: the rest of a write that was never committed.
