@@ -97,7 +97,8 @@ mod tests {
         let (a, b) = (slab.insert("a"), slab.insert("b"));
         assert_eq!((slab.get(a), slab.get(b), slab.len()), (Some(&"a"), Some(&"b"), 2));
         assert_eq!(slab.remove(a), Some("a"));
-        assert_eq!((slab.get(a), slab.remove(a)), (None, None));
+        assert_eq!(slab.get(a), None);
+        assert_eq!(slab.remove(a), None);
         let c = slab.insert("c");
         assert_ne!(a, c);
         assert_eq!((slab.get(a), slab.get(c), slab.len()), (None, Some(&"c"), 2));
