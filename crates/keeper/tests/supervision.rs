@@ -1,5 +1,7 @@
 //! The keeper as a process: starting, output, input, ends, and what its clients are told.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod harness;
 
 use std::fs::File;

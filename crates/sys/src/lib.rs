@@ -25,6 +25,7 @@ pub mod rooted;
 pub mod seccomp;
 pub mod session;
 pub mod socket;
+pub mod trace;
 pub mod tty;
 
 mod raw;

@@ -1,6 +1,7 @@
 //! A keeper process with plain processes as its tasks, for tests: starts, kills and replaces it, and plays the daemon.
 
 #![allow(dead_code, reason = "each test file uses a part")]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::HashMap;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -76,6 +77,17 @@ impl Bench {
             self.client().adopt(&id, &anchors).unwrap();
             self.anchors.insert(id, anchors);
         }
+    }
+
+    /// Starts a keeper and kills it at its `stops`-th entry into, or return from, a system call. Says whether it got that far.
+    pub fn run_until_stop(&mut self, stops: u32) -> bool {
+        let null = std::process::Stdio::null;
+        let mut keeper = self.command().stdout(null()).stderr(null()).spawn().unwrap();
+        let tracee = sys::trace::Tracee::seize(i32::try_from(keeper.id()).unwrap()).unwrap();
+        let far = (0..stops).all(|_| tracee.step().unwrap());
+        keeper.kill().unwrap();
+        keeper.wait().unwrap();
+        far
     }
 
     pub fn connect(&mut self) {
