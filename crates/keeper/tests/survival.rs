@@ -220,13 +220,13 @@ fn no_line_is_lost_or_doubled_wherever_the_keeper_stops() {
     let mut bench = Bench::new();
     let stop = bench.root().join("stop");
     let script = format!(
-        "i=0; while [ ! -e {0} ]; do i=$((i+1)); echo line $i; echo -n 'err ' >&2; echo $i >&2; done; exit 3",
+        "i=0; while [ ! -e {0} ]; do i=$((i+1)); echo line $i; echo -n 'err ' >&2; echo $i >&2; busybox usleep 100; done; exit 3",
         stop.display()
     );
     let config = |driver, path| LogConfig {
         driver,
-        max_size: 20_000,
-        max_files: 1_000_000,
+        max_size: 60_000,
+        max_files: 1_000,
         ..LogConfig::json_file(path)
     };
     let logs = [(Driver::JsonFile, bench.log_path("a")), (Driver::Local, bench.log_path("b"))];
@@ -234,7 +234,8 @@ fn no_line_is_lost_or_doubled_wherever_the_keeper_stops() {
         bench.launch_with(name, PIPES, &script, config(*driver, path.clone()), &[]);
     }
     bench.kill_keeper();
-    for stops in (0..700).step_by(3).chain(200..420) {
+    // Start and recovery take some 450 stops; then a turn of copying takes about 20, one with a rotation more.
+    for stops in (0..480).step_by(4).chain(480..800) {
         assert!(bench.run_until_stop(stops), "the keeper ended by itself after {stops}");
     }
     bench.start();
@@ -244,7 +245,7 @@ fn no_line_is_lost_or_doubled_wherever_the_keeper_stops() {
         let text = read_log(*driver, path);
         let (lines, errors) = (numbers(&text, "line "), numbers(&text, "err "));
         assert_eq!(lines.len() + errors.len(), text.lines().count(), "{name}: nothing else");
-        assert!(lines.len() > 5_000, "{name} did something");
+        assert!(lines.len() > 1_000, "{name} did something: {}", lines.len());
         let all = lines.len() as u64;
         assert!(lines.into_iter().eq(1..=all), "{name}: lines are missing or doubled");
         assert!(errors.into_iter().eq(1..=all), "{name}: errors are missing or doubled");
