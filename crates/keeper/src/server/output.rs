@@ -294,3 +294,109 @@ pub(crate) fn index(stream: Stream) -> usize {
         Stream::Stderr => 1,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exec_root::ExecRoot;
+    use crate::log::LogConfig;
+    use crate::protocol::TaskId;
+    use std::path::Path;
+    use sys::fifo::End;
+
+    struct Bench {
+        dir: TaskDir,
+        output: Output,
+        sink: Sink,
+        journal: Journal,
+        scratch: Scratch,
+        container: OwnedFd,
+    }
+
+    fn bench(root: &Path) -> Bench {
+        let exec_root = ExecRoot::open(root).unwrap();
+        let dir = exec_root.task(&TaskId::container("a").unwrap());
+        dir.create().unwrap();
+        let path = dir.fifo(Stream::Stdout);
+        fifo::make(&path, 0o600, 0, 0).unwrap();
+        let output = Output::new(Stream::Stdout, fifo::open(&path, End::Read).unwrap());
+        let container = fifo::open(&path, End::Both).unwrap();
+        let mut journal = Journal::open(&exec_root.journal()).unwrap();
+        let sink = Sink {
+            writer: Writer::open(&LogConfig::json_file(root.join("log")), None).unwrap(),
+            clock: Clock::default(),
+            slot: journal.take().unwrap(),
+            streams: Default::default(),
+            lost: 0,
+            lost_errno: 0,
+            grew: false,
+        };
+        Bench { dir, output, sink, journal, scratch: Scratch::default(), container }
+    }
+
+    impl Bench {
+        fn write(&mut self, bytes: &[u8]) -> Moved {
+            fifo::write(&self.container, bytes).unwrap();
+            let Bench { dir, output, sink, journal, scratch, .. } = self;
+            output.log(dir, sink, journal, scratch).unwrap()
+        }
+
+        fn committed(&self) -> StreamCommit {
+            self.journal.read(self.sink.slot).unwrap().unwrap().streams[0]
+        }
+
+        fn spool_len(&self) -> u64 {
+            std::fs::metadata(self.dir.spool(Stream::Stdout)).unwrap().len()
+        }
+    }
+
+    #[test]
+    fn the_chunk_is_what_came_not_what_was_logged() {
+        let root = tempfile::tempdir().unwrap();
+        let mut bench = bench(root.path());
+        assert_eq!(bench.write(b"one\ntw"), Moved::Bytes(6));
+        assert_eq!(bench.scratch.bytes, b"one\ntw");
+        assert_eq!(bench.committed().logged, 4);
+        assert_eq!(bench.write(b"o\n"), Moved::Bytes(2));
+        assert_eq!(bench.scratch.bytes, b"o\n");
+        assert_eq!(bench.committed().logged, 8);
+    }
+
+    #[test]
+    fn an_emptied_spool_is_committed_as_empty() {
+        // Otherwise the next bytes would count as logged as soon as the spool is as long as before.
+        let root = tempfile::tempdir().unwrap();
+        let mut bench = bench(root.path());
+        let line = [&[b'x'; 5_000][..], b"\n"].concat();
+        bench.write(&line);
+        assert_eq!((bench.spool_len(), bench.committed().logged), (0, 0));
+        bench.write(b"unfinished");
+        assert_eq!((bench.spool_len(), bench.committed().logged), (10, 0));
+    }
+
+    #[test]
+    fn a_spool_shorter_than_its_commit_was_emptied() {
+        let root = tempfile::tempdir().unwrap();
+        let mut bench = bench(root.path());
+        bench.write(b"line\nrest");
+        let spool = std::fs::File::options().write(true).open(bench.dir.spool(Stream::Stdout));
+        spool.unwrap().set_len(3).unwrap();
+        let mut again = Output::new(Stream::Stdout, bench.output.fifo.try_clone().unwrap());
+        again.restore(&bench.dir, bench.committed()).unwrap();
+        assert_eq!(again.committed().logged, 0);
+    }
+
+    #[test]
+    fn the_parts_of_a_long_line_have_one_time() {
+        let root = tempfile::tempdir().unwrap();
+        let mut bench = bench(root.path());
+        bench.write(&[b'x'; 40_000]);
+        assert_ne!(bench.committed().partial_ns, 0);
+        bench.write(b"end\nnext\n");
+        assert_eq!(bench.committed().partial_ns, 0);
+        let log = std::fs::read_to_string(root.path().join("log")).unwrap();
+        let times: Vec<_> = log.lines().map(|line| line.rsplit_once("time").unwrap().1).collect();
+        assert_eq!(times.len(), 4);
+        assert!(times[0] == times[1] && times[1] == times[2] && times[2] != times[3]);
+    }
+}
