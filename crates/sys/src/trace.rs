@@ -73,7 +73,7 @@ mod tests {
         let child = crate::clone::clone_process(0, None, || {
             std::thread::sleep(std::time::Duration::from_millis(300));
             for _ in 0..3 {
-                rustix::process::getppid();
+                let _parent = rustix::process::getppid();
             }
             9
         })
