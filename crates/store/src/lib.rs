@@ -58,3 +58,40 @@
 //!
 //! archive::{write_tree, extract, Reader, Writer}            tar from and into a rooted directory
 //! ```
+
+pub mod archive;
+mod blob;
+mod db;
+mod diff;
+mod error;
+mod failpoint;
+mod gc;
+mod hash;
+mod image;
+mod layer;
+mod lease;
+mod objects;
+mod options;
+mod pipe;
+mod rootfs;
+mod store;
+mod usage;
+mod volume;
+
+pub use archive::Compression;
+pub use blob::{Begin, BlobFile, BlobIngest};
+pub use db::Durability;
+pub use diff::{Change, ChangeKind, changes};
+pub use error::{Error, Result};
+pub use gc::Collected;
+pub use image::{
+    Image, ImageSummary, ImageUse, LoadProgress, Loaded, NewImage, RemoveOptions, Removed,
+    chain_ids, document,
+};
+pub use layer::{Commit, Layer, LayerIngest, LayerSource, Take, TarStream};
+pub use lease::{Lease, Resource};
+pub use objects::Batch;
+pub use options::{Limits, Options};
+pub use rootfs::{Rootfs, Snapshot};
+pub use store::Store;
+pub use usage::{DiskSize, Usage, measure};

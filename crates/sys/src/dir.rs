@@ -268,13 +268,17 @@ impl Dir {
         Ok(fs::chownat(&self.0, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)?)
     }
 
-    /// Sets the mode of the pipe, socket or device `name`. Only for entries of a directory that
-    /// nobody else can change: fchmodat(2) follows links.
+    /// Sets the mode of the pipe, socket or device `name` without opening it; a link is refused.
     ///
     /// # Errors
-    /// As fchmodat(2).
+    /// As openat(2) with `O_PATH`, and chmod(2); needs /proc.
     pub fn set_node_mode(&self, name: &[u8], mode: u32) -> io::Result<()> {
-        Ok(fs::chmodat(&self.0, name, Mode::from_raw_mode(mode), AtFlags::empty())?)
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let fd = fs::openat(&self.0, name, flags, Mode::empty())?;
+        // fchmod(2) refuses an O_PATH fd; its link in /proc is the same inode whatever `name`
+        // has become meanwhile, and a symbolic link's own gives `ELOOP` or `EOPNOTSUPP`.
+        let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&fd));
+        Ok(fs::chmod(path, Mode::from_raw_mode(mode))?)
     }
 
     /// Sets access and modification time of the entry `name` itself.
