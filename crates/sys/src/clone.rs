@@ -71,6 +71,29 @@ pub fn clone_process(
     Ok(Child { pid: pid as i32, pidfd })
 }
 
+/// Forks and returns in both: the child's pid in the parent, none in the child. For a process that is itself a forked
+/// child and single-threaded; both go on without allocating and end by exec or `_exit`.
+///
+/// # Errors
+/// As fork(2).
+pub fn fork_here() -> Result<Option<i32>, Errno> {
+    // SAFETY: clone_args is plain integers, zero is its default.
+    let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
+    args.exit_signal = libc::SIGCHLD as u64;
+    let size = size_of::<libc::clone_args>();
+    // clone3 is often refused by filters on purpose (ENOSYS), and a filter may be loaded by now.
+    // SAFETY: no shared memory; `args` outlives the calls.
+    let result = check(unsafe { libc::syscall(libc::SYS_clone3, &raw mut args, size) });
+    let pid = match result {
+        // SAFETY: plain integers, no new stack: a fork.
+        Err(Errno::NOSYS | Errno::PERM) => check(unsafe {
+            libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0usize, 0usize, 0usize, 0usize)
+        })?,
+        result => result?,
+    };
+    Ok((pid != 0).then_some(pid as i32))
+}
+
 /// Default actions (Rust programs ignore SIGPIPE, which an exec would keep) and an empty mask.
 fn reset_signals() {
     // SAFETY: only plain values are passed; failures (SIGKILL, SIGSTOP) don't matter.

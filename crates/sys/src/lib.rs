@@ -21,13 +21,13 @@ pub mod notify;
 pub mod packet;
 pub mod pidfd;
 pub mod process;
+mod raw;
 pub mod rooted;
 pub mod seccomp;
 pub mod session;
+pub mod signal;
 pub mod socket;
 pub mod trace;
 pub mod tty;
-
-mod raw;
 
 pub use rustix::io::Errno;

@@ -9,30 +9,41 @@ use rustix::io::Errno;
 
 use crate::raw::check;
 
-/// A null-terminated array of C strings, with spare slots that can be filled without allocating.
+/// A null-terminated array of C strings, with one spare slot that can be filled without allocating.
 pub struct StringArray<'a> {
     pointers: Vec<*const libc::c_char>,
     len: usize,
+    spare: Vec<u8>,
     owner: std::marker::PhantomData<&'a CStr>,
 }
 
 impl<'a> StringArray<'a> {
-    /// Lists `strings`, with room for `spare` more.
+    /// Lists `strings`, with room for one more of `spare` bytes.
     pub fn new(strings: &'a [CString], spare: usize) -> StringArray<'a> {
         let mut pointers: Vec<_> = strings.iter().map(|string| string.as_ptr()).collect();
         let len = pointers.len();
-        pointers.resize(len + spare + 1, std::ptr::null());
-        StringArray { pointers, len, owner: std::marker::PhantomData }
+        pointers.resize(len + 2, std::ptr::null());
+        StringArray { pointers, len, spare: vec![0; spare], owner: std::marker::PhantomData }
     }
 
-    /// Appends to a spare slot; `false` when there is none.
-    pub fn push(&mut self, string: &'a CStr) -> bool {
-        if self.len + 1 >= self.pointers.len() {
-            return false;
+    /// Appends the concatenation of `parts` in the spare slot.
+    ///
+    /// # Errors
+    /// `NAMETOOLONG` when there is no room, or no more.
+    pub fn push(&mut self, parts: &[&[u8]]) -> Result<(), Errno> {
+        let mut at = 0;
+        for part in parts {
+            let place = self.spare.get_mut(at..at + part.len()).ok_or(Errno::NAMETOOLONG)?;
+            place.copy_from_slice(part);
+            at += part.len();
         }
-        self.pointers[self.len] = string.as_ptr();
+        *self.spare.get_mut(at).ok_or(Errno::NAMETOOLONG)? = 0;
+        if self.len + 2 > self.pointers.len() {
+            return Err(Errno::NAMETOOLONG);
+        }
+        self.pointers[self.len] = self.spare.as_ptr().cast();
         self.len += 1;
-        true
+        Ok(())
     }
 }
 
@@ -216,4 +227,54 @@ pub fn working_directory(buffer: &mut [u8]) -> Result<&[u8], Errno> {
 pub fn exit_now(code: i32) -> ! {
     // SAFETY: runs nothing.
     unsafe { libc::_exit(code) }
+}
+
+/// Closes every descriptor from `first` on.
+///
+/// # Errors
+/// As close_range(2).
+pub fn close_from(first: u32) -> Result<(), Errno> {
+    // SAFETY: for a forked child that uses none of them afterwards.
+    check(unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, 0) })?;
+    Ok(())
+}
+
+/// Where the kernel finds arguments and environment of this process (`/proc/self/stat`, fields 48 to 51).
+#[derive(Debug, Clone, Copy)]
+pub struct TitleArea {
+    start: usize,
+    len: usize,
+}
+
+impl TitleArea {
+    /// Asks the kernel.
+    ///
+    /// # Errors
+    /// When `/proc` isn't there.
+    pub fn find() -> std::io::Result<TitleArea> {
+        let stat = std::fs::read_to_string("/proc/self/stat")?;
+        let fields = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+        let number = |index: usize| {
+            fields.split_whitespace().nth(index - 3).and_then(|field| field.parse::<usize>().ok())
+        };
+        match (number(48), number(51)) {
+            (Some(start), Some(end)) if start != 0 && end > start => {
+                Ok(TitleArea { start, len: end - start })
+            }
+            _ => Err(std::io::ErrorKind::Unsupported.into()),
+        }
+    }
+
+    /// Overwrites them with `title` in this process: for a forked child that stays, whose parent's command line and
+    /// environment are nobody's business inside the container. The child must not use its environment afterwards.
+    pub fn overwrite(self, title: &CStr) {
+        let title = title.to_bytes();
+        // SAFETY: the area is this process's own initial stack, writable, found before the fork in the same image; the
+        // child reads neither arguments nor environment any more.
+        unsafe {
+            std::ptr::write_bytes(self.start as *mut u8, 0, self.len);
+            let count = title.len().min(self.len - 1);
+            std::ptr::copy_nonoverlapping(title.as_ptr(), self.start as *mut u8, count);
+        }
+    }
 }

@@ -263,7 +263,7 @@ impl std::fmt::Debug for SeccompProgram {
     }
 }
 
-/// One thing that the child does. Order matters; reasons are in `plan::order`.
+/// One thing that the child does. Order matters; the reasons are in `plan/order.rs`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Step {
     /// Write `0` to the `tasks` file of a v1 hierarchy.
@@ -288,10 +288,9 @@ pub enum Step {
     NewKeyring(CString),
     /// Bring up `lo`.
     Loopback,
-    /// Propagation of the whole tree inherited from the host.
-    HostPropagation(u64),
-    /// Mount the root and make it the base of all following paths.
-    MountRoot(RootSource),
+    /// Mount the root and make it the base of all following paths. The numbers are propagations (`MS_…`): of the tree
+    /// inherited from the host, and of the root (0 leaves it as it is).
+    MountRoot(RootSource, u64, u64),
     /// Use the present root as the base (a joined mount namespace, or none of our own).
     UseRoot,
     /// Mount a file system.
@@ -347,6 +346,8 @@ pub enum Step {
     Umask(u32),
     /// Working directory; made when missing.
     Cwd(CString),
+    /// Nobody inside may look at the launching process (`PR_SET_DUMPABLE` 0).
+    Undumpable,
     /// Limit the bounding set to this mask.
     Bounding(u64),
     /// Group, supplementary groups, user; capabilities survive.
@@ -365,8 +366,8 @@ pub enum Step {
     NoNewPrivileges,
     /// Load the filter while CAP_SYS_ADMIN is still permitted, or under no-new-privileges.
     Seccomp(SeccompProgram),
-    /// Move preserved descriptors to 3, 4, …, and close on exec all others.
-    CloseOthers(Vec<FdIndex>),
+    /// Move preserved descriptors to 3, 4, …; all others close on exec.
+    Preserve(Vec<FdIndex>),
     /// Stay as pid 1: run the program as a child, forward signals, reap, exit with its code.
     BecomeInit,
     /// Run the program.
