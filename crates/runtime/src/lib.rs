@@ -4,6 +4,9 @@
 //! carries a plan out. Nothing here keeps a record of containers except `cli`, which is runc's command line.
 
 pub mod cgroup;
+pub mod exec;
+pub mod host;
+pub mod perform;
 pub mod plan;
 pub mod seccomp;
 pub mod spec;

@@ -103,9 +103,17 @@ pub fn duplicate_to(fd: BorrowedFd<'_>, number: i32) -> Result<(), Errno> {
 /// # Errors
 /// As setrlimit(2): `EPERM` for raising a ceiling without CAP_SYS_RESOURCE.
 pub fn set_limit(resource: u32, soft: u64, hard: u64) -> Result<(), Errno> {
+    set_limit_of(0, resource, soft, hard)
+}
+
+/// One resource limit of another process.
+///
+/// # Errors
+/// As prlimit(2).
+pub fn set_limit_of(pid: i32, resource: u32, soft: u64, hard: u64) -> Result<(), Errno> {
     let limit = libc::rlimit64 { rlim_cur: soft, rlim_max: hard };
-    // SAFETY: pid 0 is the caller; `limit` outlives the call.
-    check(unsafe { libc::syscall(libc::SYS_prlimit64, 0, resource, &raw const limit, 0usize) })?;
+    // SAFETY: `limit` outlives the call.
+    check(unsafe { libc::syscall(libc::SYS_prlimit64, pid, resource, &raw const limit, 0usize) })?;
     Ok(())
 }
 
@@ -277,4 +285,10 @@ impl TitleArea {
             std::ptr::copy_nonoverlapping(title.as_ptr(), self.start as *mut u8, count);
         }
     }
+}
+
+/// Closes one descriptor by number: for a forked child whose copy belongs to nobody.
+pub fn close_one(number: i32) {
+    // SAFETY: the child's copy; the owner lives in the parent.
+    unsafe { libc::close(number) };
 }

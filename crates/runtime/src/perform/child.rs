@@ -68,6 +68,8 @@ pub(super) struct Child<'a> {
     pub env: StringArray<'a>,
     /// Device and inode of the launcher's own program.
     pub own_program: Option<(u64, u64)>,
+    /// The decoded filter of the plan.
+    pub filter: Option<crate::seccomp::Filter>,
     pub title: Option<sys::process::TitleArea>,
     pub root: Option<OwnedFd>,
     pub terminal: Option<OwnedFd>,

@@ -4,13 +4,12 @@ use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, accessat, fstat, openat};
-use sys::seccomp::{FilterFlags, Instruction};
 use sys::{Errno, credentials, process, rooted};
 
 use super::child::{About, Child, Failure, message};
 use super::error::Detail;
 use super::hook::decimal;
-use crate::plan::{CapabilitySets, FdIndex, SeccompProgram, Step};
+use crate::plan::{CapabilitySets, FdIndex, Step};
 
 const O_RDONLY: i32 = 0;
 const O_WRONLY: i32 = 1;
@@ -61,7 +60,7 @@ impl<'a> Child<'a> {
             Step::ParentDeathSignal(signal) => credentials::set_parent_death_signal(*signal)?,
             Step::Capabilities(sets) => capabilities(sets)?,
             Step::NoNewPrivileges => credentials::no_new_privileges()?,
-            Step::Seccomp(program) => self.seccomp(program)?,
+            Step::Seccomp(_) => self.seccomp()?,
             Step::Preserve(fds) => self.preserve(fds)?,
             Step::BecomeInit => self.become_init()?,
             Step::Exec => return Err(self.execute()),
@@ -216,19 +215,14 @@ impl<'a> Child<'a> {
         accessat(CWD, path, rustix::fs::Access::EXEC_OK, AtFlags::EACCESS)
     }
 
-    fn seccomp(&mut self, filter: &SeccompProgram) -> Result<(), Failure> {
+    fn seccomp(&mut self) -> Result<(), Failure> {
         let (effective, permitted, inheritable) = credentials::capabilities()?;
         // A change of user has emptied the effective set.
         if permitted & CAP_SYS_ADMIN != 0 && effective & CAP_SYS_ADMIN == 0 {
             credentials::set_capabilities(effective | CAP_SYS_ADMIN, permitted, inheritable)?;
         }
-        let mut flags = FilterFlags(filter.flags);
-        if filter.listener {
-            flags = flags.with(FilterFlags::NEW_LISTENER);
-        }
-        let program = Instruction::from_bytes(&filter.program).ok_or(Errno::INVAL)?;
-        let listener = sys::seccomp::load(program, flags)
-            .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
+        let filter = self.filter.as_ref().ok_or(Errno::INVAL)?;
+        let listener = filter.load()?;
         if let Some(listener) = listener {
             let fd = Some(listener.as_fd());
             sys::channel::send(&self.channel, &[message::LISTENER], fd).about(Detail::Channel)?;
@@ -236,14 +230,10 @@ impl<'a> Child<'a> {
         Ok(())
     }
 
-    /// Sources may lie among the targets: first all are moved out of the way.
+    /// The launcher has moved all other descriptors out of the way.
     fn preserve(&mut self, fds: &[FdIndex]) -> Result<(), Failure> {
-        let above = 3 + fds.len() as i32;
-        self.channel = rustix::io::fcntl_dupfd_cloexec(&self.channel, above)?;
-        for index in fds {
-            // Copies leave in the order of their numbers, which is the order of the table.
-            let copy = rustix::io::fcntl_dupfd_cloexec(self.fd(*index)?, above)?;
-            std::mem::forget(copy);
+        for (number, index) in (3..).zip(fds) {
+            process::duplicate_to(self.fd(*index)?, number)?;
         }
         Ok(())
     }
@@ -307,8 +297,11 @@ mod tests {
     fn homes_are_found_by_number() {
         let mut file = tempfile::tempfile().expect("makes a file");
         let long = "x".repeat(3000);
-        write!(file, "root:x:0:0::/root:/bin/sh\n{long}\nweb:x:33:33:a:/srv/web:\nlast:x:5:5::/l:/s")
-            .expect("writes");
+        write!(
+            file,
+            "root:x:0:0::/root:/bin/sh\n{long}\nweb:x:33:33:a:/srv/web:\nlast:x:5:5::/l:/s"
+        )
+        .expect("writes");
         for (uid, home) in [(0, "/root"), (33, "/srv/web"), (5, "/l"), (3, "")] {
             file.rewind().expect("rewinds");
             let mut found = [0; 1024];

@@ -53,8 +53,8 @@ impl Child<'_> {
                     Err(Errno::NOENT) if bind.optional => return Ok(()),
                     result => result.about(Detail::Source)?,
                 };
-                made = mount::clone_tree(place.as_fd(), c"", bind.recursive)
-                    .about(Detail::Source)?;
+                made =
+                    mount::clone_tree(place.as_fd(), c"", bind.recursive).about(Detail::Source)?;
                 made.as_fd()
             }
         };
@@ -115,7 +115,8 @@ pub(super) fn restrict(tree: BorrowedFd<'_>, change: &MountAttr) -> Result<(), F
         if (set | clear) & attr::ATIME != 0 { clear | attr::ATIME } else { clear }
     };
     if change.set | change.clear != 0 {
-        apply(change.set, clear_for(change.set, change.clear), 0, false).about(Detail::Attributes)?;
+        apply(change.set, clear_for(change.set, change.clear), 0, false)
+            .about(Detail::Attributes)?;
     }
     if change.set_recursive | change.clear_recursive != 0 {
         let clear = clear_for(change.set_recursive, change.clear_recursive);

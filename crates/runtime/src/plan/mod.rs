@@ -4,16 +4,30 @@
 //!
 //! **Invariant**: a specification that asks for something the plan can't express is an error, never skipped.
 
+mod cgroups;
+mod devices;
+mod mounts;
+mod names;
+mod order;
+mod process;
 mod step;
+mod sysctl;
 
+pub use names::{capability_names, capability_number, signal_number};
+pub use order::plan;
+pub(crate) use process::{
+    Finish, affinity, finish, launch_attributes, limits, program_of, session,
+};
 pub use step::*;
 
 use std::ffi::CString;
 use std::path::PathBuf;
 
 /// What the machine and the caller add to the specification.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct PlanContext {
+    /// Container's id: names the keyring.
+    pub id: String,
     /// Directory that relative paths of the specification start at.
     pub bundle: PathBuf,
     /// The root; none takes `root.path` of the specification.
@@ -30,22 +44,23 @@ pub struct PlanContext {
     pub no_pivot: bool,
     /// Keep the session keyring (`--no-new-keyring`).
     pub keep_keyring: bool,
-    /// Launched without privileges over the host.
-    pub rootless: bool,
-    /// Security modules of the host that can label (`/sys/kernel/security/lsm`).
-    pub lsm: Lsm,
-    /// State document for hooks that run inside, around the pid; none when there are no such hooks.
-    pub hook_state: Option<(String, String)>,
-    /// Container's id: names the keyring.
-    pub id: String,
+    /// What the host's kernel offers.
+    pub host: HostFacts,
+    /// State document for hooks that run inside, before and after the pid.
+    pub hook_state: (String, String),
 }
 
-/// Which labels the host's kernel takes.
+/// What the host's kernel and the launcher's own rights offer.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[allow(missing_docs)]
-pub struct Lsm {
+pub struct HostFacts {
+    /// AppArmor takes labels.
     pub apparmor: bool,
+    /// SELinux takes labels.
     pub selinux: bool,
+    /// Capabilities that can be handed on: permitted to the launcher and in its bounding set.
+    pub capabilities: u64,
+    /// Launched without privileges over the host.
+    pub rootless: bool,
 }
 
 /// The host's control group hierarchies as a container's mount shows them.
@@ -87,6 +102,38 @@ pub enum PlanError {
         /// Why.
         source: postcard::Error,
     },
+}
+
+impl PlanError {
+    /// Kind of the error.
+    pub fn kind(&self) -> model::ErrorKind {
+        match self {
+            PlanError::Invalid { .. } => model::ErrorKind::InvalidInput,
+            PlanError::Codec { .. } => model::ErrorKind::Internal,
+        }
+    }
+}
+
+pub(crate) fn invalid(field: impl Into<String>, reason: impl Into<String>) -> PlanError {
+    PlanError::Invalid { field: field.into(), reason: reason.into() }
+}
+
+/// The kernel's strings end at a NUL: one inside would silently cut it.
+pub(crate) fn c_string(field: &str, text: impl Into<Vec<u8>>) -> Result<CString, PlanError> {
+    CString::new(text).map_err(|_| invalid(field, "contains a NUL byte"))
+}
+
+/// Position of the one descriptor with this role.
+pub(crate) fn fd_with(fds: &[FdRole], role: FdRole) -> Option<FdIndex> {
+    fds.iter().position(|found| *found == role).map(|index| FdIndex(index as u16))
+}
+
+/// Positions of all descriptors with this role.
+pub(crate) fn fds_with(fds: &[FdRole], role: FdRole) -> impl Iterator<Item = FdIndex> {
+    fds.iter()
+        .enumerate()
+        .filter(move |(_, found)| **found == role)
+        .map(|(at, _)| FdIndex(at as u16))
 }
 
 impl LaunchPlan {

@@ -25,6 +25,61 @@ pub enum NamespaceKind {
     Time,
 }
 
+impl NamespaceKind {
+    /// `CLONE_NEW…` bit.
+    pub fn flag(self) -> u64 {
+        use sys::namespace::flag;
+        match self {
+            NamespaceKind::User => flag::USER,
+            NamespaceKind::Mount => flag::MOUNT,
+            NamespaceKind::Pid => flag::PID,
+            NamespaceKind::Net => flag::NET,
+            NamespaceKind::Ipc => flag::IPC,
+            NamespaceKind::Uts => flag::UTS,
+            NamespaceKind::Cgroup => flag::CGROUP,
+            NamespaceKind::Time => flag::TIME,
+        }
+    }
+
+    /// Name in the specification.
+    pub fn name(self) -> &'static str {
+        match self {
+            NamespaceKind::User => "user",
+            NamespaceKind::Mount => "mount",
+            NamespaceKind::Pid => "pid",
+            NamespaceKind::Net => "network",
+            NamespaceKind::Ipc => "ipc",
+            NamespaceKind::Uts => "uts",
+            NamespaceKind::Cgroup => "cgroup",
+            NamespaceKind::Time => "time",
+        }
+    }
+
+    /// The inverse of [`NamespaceKind::name`].
+    pub fn from_name(name: &str) -> Option<NamespaceKind> {
+        use NamespaceKind::{Cgroup, Ipc, Mount, Net, Pid, Time, User, Uts};
+        [User, Mount, Pid, Net, Ipc, Uts, Cgroup, Time].into_iter().find(|kind| kind.name() == name)
+    }
+
+    /// Name of the file below `/proc/PID/ns`.
+    pub fn file(self) -> &'static str {
+        match self {
+            NamespaceKind::Mount => "mnt",
+            NamespaceKind::Net => "net",
+            other => other.name(),
+        }
+    }
+
+    /// The calling thread's own; of a pid namespace, the one that its children are born in.
+    pub fn own_file(self) -> String {
+        let file = match self {
+            NamespaceKind::Pid => "pid_for_children",
+            other => other.file(),
+        };
+        format!("/proc/thread-self/ns/{file}")
+    }
+}
+
 /// What a file descriptor of the table is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FdRole {
@@ -245,21 +300,14 @@ pub struct SchedAttr {
     pub period_ns: u64,
 }
 
-/// A compiled system call filter.
+/// A compiled system call filter: the bytes of [`crate::seccomp::Filter::to_bytes`].
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SeccompProgram {
-    /// `struct sock_filter[]` in native byte order.
-    pub program: Vec<u8>,
-    /// `SECCOMP_FILTER_FLAG_…` bits.
-    pub flags: u32,
-    /// The listener goes to the launcher, which hands it to the agent.
-    pub listener: bool,
-}
+pub struct SeccompProgram(pub Vec<u8>);
 
 impl std::fmt::Debug for SeccompProgram {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (count, flags, listener) = (self.program.len() / 8, self.flags, self.listener);
-        write!(out, "SeccompProgram({count} instructions, flags {flags:#x}, listener {listener})")
+        let instructions = self.0.len().saturating_sub(4) / 8;
+        write!(out, "SeccompProgram({instructions} instructions)")
     }
 }
 
@@ -383,6 +431,10 @@ pub struct UserNamespace {
     pub gid_map: String,
     /// Write `deny` to `setgroups` first, as an unprivileged launcher must.
     pub deny_setgroups: bool,
+    /// Limits that the child has no right to set in its namespace: the launcher does.
+    pub limits: Vec<Limit>,
+    /// As `limits`.
+    pub oom_score: Option<i32>,
 }
 
 /// Where the launcher's thread goes while it makes the child.
@@ -427,4 +479,6 @@ pub struct LaunchPlan {
     pub steps: Vec<Step>,
     /// What runs.
     pub program: Program,
+    /// What of the specification the plan leaves out, for the log; the specification asks for a warning there.
+    pub warnings: Vec<String>,
 }
