@@ -57,6 +57,7 @@ impl Child<'_> {
             return mount::clone_tree(empty.as_fd(), c"", false).about(Detail::Source);
         }
         let fs = mount::fsopen(c"tmpfs").about(Detail::FsType)?;
+        mount::set_string(&fs, c"source", c"tmpfs")?;
         mount::set_string(&fs, c"mode", c"755")?;
         mount::set_string(&fs, c"nr_inodes", c"1")?;
         mount::create(&fs).about(Detail::FsCreate)?;

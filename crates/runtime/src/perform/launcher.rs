@@ -67,10 +67,7 @@ pub fn launch_with(
     let table = moved.table(fds);
     let trees = prepare_trees(plan, &table)?;
     let proc = host_proc()?;
-    let (ours, theirs) =
-        sys::channel::pair().map_err(|errno| LaunchError::launcher("make a channel", errno))?;
-    let theirs = rustix::io::fcntl_dupfd_cloexec(&theirs, moved.above)
-        .map_err(|errno| LaunchError::launcher("make a channel", errno))?;
+    let (ours, theirs) = channel_above(moved.above)?;
     let overlay_data = overlay_data(plan)?;
     let hooks = hook::prepare(plan);
     let argv = StringArray::new(&plan.program.argv, 0);
@@ -116,6 +113,16 @@ pub fn launch_with(
     away.leave()?;
     let born = born.map_err(|errno| LaunchError::launcher("clone", errno))?;
     serve(plan, &ours, born, supervisor)
+}
+
+/// The two ends of the channel; the child's has a number that its renumbering leaves alone, and no other copy: the launcher
+/// waits for its end.
+fn channel_above(above: i32) -> Result<(OwnedFd, OwnedFd), LaunchError> {
+    let failed = |errno| LaunchError::launcher("make a channel", errno);
+    let (ours, low) = sys::channel::pair().map_err(failed)?;
+    let theirs = rustix::io::fcntl_dupfd_cloexec(&low, above).map_err(failed)?;
+    drop(low);
+    Ok((ours, theirs))
 }
 
 fn index_of(plan: &LaunchPlan, role: FdRole) -> Option<usize> {

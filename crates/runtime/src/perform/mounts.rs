@@ -16,7 +16,6 @@ use crate::plan::{BindMount, BindSource, MountAttr, NewMount};
 
 const PROC_SUPER_MAGIC: u64 = 0x9fa0;
 const O_PATH: i32 = 0o10_000_000;
-const O_DIRECTORY: i32 = 0o200_000;
 const O_NOFOLLOW: i32 = 0o400_000;
 
 impl Child<'_> {
@@ -173,9 +172,4 @@ fn refuse_proc(target: BorrowedFd<'_>, path: &CStr) -> Result<(), Failure> {
         return Err(Failure { errno: Errno::PERM, detail: Detail::InsideProc });
     }
     Ok(())
-}
-
-/// Opens a directory in the root.
-pub(super) fn open_dir(root: BorrowedFd<'_>, path: &CStr) -> Result<OwnedFd, Errno> {
-    rooted::open(root, path, O_PATH | O_DIRECTORY)
 }
