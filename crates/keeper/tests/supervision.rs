@@ -469,3 +469,20 @@ fn a_second_client_sees_the_same_and_other_users_see_nothing() {
     fourth.subscribe().unwrap();
     assert!(fourth.next_event(Duration::from_millis(50)).unwrap().is_none());
 }
+
+#[test]
+fn rotated_logs_are_compressed_and_still_read() {
+    let mut bench = Bench::new();
+    let path = bench.log_path("a");
+    let log = LogConfig {
+        max_size: 500_000,
+        max_files: 100,
+        compress: true,
+        ..LogConfig::json_file(&path)
+    };
+    bench.launch_with("a", PIPES, "busybox seq 1 50000", log, &[]);
+    bench.wait("a");
+    let old = |extension: &str| path.with_file_name(format!("a.log.{extension}"));
+    eventually("the oldest is compressed", || old("7.gz").exists() && !old("1").exists());
+    assert!(bench.log("a").lines().map(|line| line.parse::<u32>().unwrap()).eq(1..=50_000));
+}

@@ -6,6 +6,7 @@ mod chain;
 mod file_reader;
 mod json;
 mod local;
+pub(crate) mod pack;
 pub mod reader;
 pub(crate) mod split;
 pub(crate) mod time;

@@ -54,7 +54,7 @@ impl<L: Launcher> Server<L> {
         }?;
         if matches!(moved, Moved::Bytes(_)) && !output.discard {
             self.deliver(key, STREAMS[index]);
-            self.tell_log_watchers(key);
+            self.look_at_log(key);
         }
         Ok(moved)
     }
@@ -79,12 +79,18 @@ impl<L: Launcher> Server<L> {
         }
     }
 
-    pub(super) fn tell_log_watchers(&mut self, key: Key) {
+    /// Does what follows from a log that grew, was rotated, or could not be written.
+    pub(super) fn look_at_log(&mut self, key: Key) {
         let Some(task) = self.tasks.get_mut(key) else { return };
         let Some(sink) = &mut task.sink else { return };
         let lost = (sink.lost_errno != task.loss_announced).then_some(sink.lost_errno);
         let grew = std::mem::take(&mut sink.grew);
+        let rotated = std::mem::take(&mut sink.rotated);
         let id = task.id.clone();
+        if rotated {
+            self.pack_log(key);
+        }
+        let Some(task) = self.tasks.get_mut(key) else { return };
         if let Some(errno) = lost {
             task.loss_announced = errno;
             self.announce(&Event::LogLost { id: id.clone(), errno });
@@ -178,7 +184,7 @@ impl<L: Launcher> Server<L> {
         {
             eprintln!("keeper: cannot log the last line of {}: {error}", task.id);
         }
-        self.tell_log_watchers(key);
+        self.look_at_log(key);
     }
 
     pub(super) fn on_console(&mut self, key: Key) {

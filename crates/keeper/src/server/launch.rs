@@ -142,6 +142,7 @@ impl<L: Launcher> Server<L> {
             lost: 0,
             lost_errno: 0,
             grew: false,
+            rotated: false,
         };
         sink.commit(&self.journal).map_err(|e| keeper("write the journal", &e))?;
         Ok(Some(sink))

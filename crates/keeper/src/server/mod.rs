@@ -11,6 +11,7 @@ mod ending;
 mod launch;
 pub mod launcher;
 mod output;
+mod packing;
 mod recover;
 mod requests;
 mod slab;
@@ -32,6 +33,7 @@ use crate::supervise::State;
 use attach::Attach;
 use launcher::Launcher;
 use output::Scratch;
+use packing::Packing;
 use slab::{Key, Slab};
 use task::Task;
 
@@ -106,6 +108,7 @@ pub(crate) struct Server<L> {
     scratch: Scratch,
     next_attach: u64,
     stalled: Vec<Stalled>,
+    packing: Packing,
     leaving: bool,
 }
 
@@ -127,6 +130,7 @@ impl<L: Launcher> Server<L> {
             scratch: Scratch::default(),
             next_attach: 1,
             stalled: Vec::new(),
+            packing: Packing::default(),
             leaving: false,
         };
         server.recover()?;
@@ -142,10 +146,12 @@ impl<L: Launcher> Server<L> {
     pub fn serve(&mut self, idle: Duration) -> io::Result<()> {
         let mut ready = Vec::new();
         let mut alone_since = Instant::now();
+        let mut last_try = alone_since;
         while !self.leaving {
-            let needed =
-                self.connections.len() > 0 || self.attaches.len() > 0 || self.running() > 0;
-            let timeout = if !self.stalled.is_empty() {
+            let needed = self.is_needed();
+            let timeout = if self.packing.is_busy() {
+                Some(Duration::ZERO)
+            } else if !self.stalled.is_empty() {
                 Some(RETRY)
             } else if needed {
                 None
@@ -162,7 +168,9 @@ impl<L: Launcher> Server<L> {
                 self.dispatch(*event);
             }
             self.scratch.relax();
-            if ready.is_empty() {
+            self.pack_slice();
+            if last_try.elapsed() >= RETRY {
+                last_try = Instant::now();
                 self.retry_stalled();
             }
         }
@@ -194,6 +202,13 @@ impl<L: Launcher> Server<L> {
                 Stalled::Outputs(key) => self.resume_outputs(key),
             }
         }
+    }
+
+    fn is_needed(&self) -> bool {
+        self.connections.len() > 0
+            || self.attaches.len() > 0
+            || self.packing.is_busy()
+            || self.running() > 0
     }
 
     fn running(&self) -> usize {

@@ -84,6 +84,8 @@ pub(crate) struct Sink {
     pub lost_errno: i32,
     /// Something was committed since this was last looked at.
     pub grew: bool,
+    /// The log was rotated since this was last looked at.
+    pub rotated: bool,
 }
 
 impl Sink {
@@ -206,6 +208,7 @@ impl Output {
             let room = sink.writer.encode(&mut scratch.records, data, self.stream, time);
             if room == Room::RotateFirst {
                 self.write_batch(&mut batch, sink, journal, &mut scratch.records)?;
+                sink.rotated = true;
                 if sink.writer.rotate().is_err() {
                     // A log that can't be rotated goes on growing: better than losing it.
                     sink.writer.suspend_rotation();
@@ -330,6 +333,7 @@ mod tests {
             lost: 0,
             lost_errno: 0,
             grew: false,
+            rotated: false,
         };
         Bench { dir, output, sink, journal, scratch: Scratch::default(), container }
     }

@@ -67,6 +67,7 @@ impl<L: Launcher> Server<L> {
         let key = self.tasks.insert(task);
         self.names.insert(id, key);
         self.watch_task(key);
+        self.look_at_log(key);
         self.resume_outputs(key);
         Ok(())
     }
@@ -104,6 +105,8 @@ impl<L: Launcher> Server<L> {
             lost: 0,
             lost_errno: 0,
             grew: false,
+            // An earlier keeper may have been killed before it had compressed everything.
+            rotated: true,
         };
         for output in task.outputs.iter_mut().flatten() {
             output.restore(&task.dir, commit.streams[index(output.stream)])?;
