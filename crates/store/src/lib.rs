@@ -61,10 +61,13 @@
 
 pub mod archive;
 mod blob;
+mod check;
 mod db;
 mod diff;
 mod error;
 mod failpoint;
+#[cfg(test)]
+mod fault_tests;
 mod gc;
 mod hash;
 mod image;
@@ -80,6 +83,7 @@ mod volume;
 
 pub use archive::Compression;
 pub use blob::{Begin, BlobFile, BlobIngest};
+pub use check::{CheckOptions, Fault, Finding};
 pub use db::Durability;
 pub use diff::{Change, ChangeKind, changes};
 pub use error::{Error, Result};

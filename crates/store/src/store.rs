@@ -150,6 +150,11 @@ impl Inner {
         self.db.write(durability, work)
     }
 
+    /// Whether the database's pages are whole; it mends what it can.
+    pub(crate) fn verify_database(&self) -> Result<bool> {
+        self.db.verify()
+    }
+
     /// A name that nothing in staging has.
     pub(crate) fn staging_name(&self, what: &str) -> String {
         format!("{what}-{}", self.names.fetch_add(1, Ordering::Relaxed))

@@ -62,6 +62,13 @@ impl Database {
         read(&Snapshot::new(transaction))
     }
 
+    /// Checks every page; false if something had to be mended. Everybody else waits meanwhile.
+    pub(crate) fn verify(&self) -> Result<bool> {
+        let mut open = self.shared.open.write().map_err(|_| Error::Closed)?;
+        let database = open.as_mut().ok_or(Error::Closed)?;
+        database.check_integrity().map_err(Error::database("verify"))
+    }
+
     /// Runs `work` in a transaction of the writer thread and waits for its commit.
     pub(crate) fn write<T: Send + 'static>(
         &self,

@@ -122,6 +122,9 @@ impl Inner {
             stream.source = Source::Blob(plain);
             return Ok(stream);
         }
+        if let (false, Some(lost)) = (layer.made_here, layer.blobs.first()) {
+            return Err(Error::NoBlob(lost.digest.clone()));
+        }
         let tree = self.layer_tree(&layer.diff_id)?;
         let (sink, source) = pipe();
         let thread = std::thread::Builder::new()

@@ -113,6 +113,7 @@ impl Inner {
             tar_size,
             entries: sizes.entries,
             created_ns: now_ns(),
+            made_here: true,
             blobs: Vec::new(),
         };
         self.publish_layer(staged, &layer, None)?;

@@ -174,6 +174,7 @@ impl LayerIngest {
             tar_size: unpacked.tar_size,
             entries: extracted.entries,
             created_ns: now_ns(),
+            made_here: false,
             blobs: vec![blob.clone()],
         };
         self.inner.publish_layer(&staged, &layer, Some(&blob.digest))?;
@@ -304,7 +305,7 @@ impl Inner {
 
 /// Makes `fs` in a staged directory, with the mode and time that a layer without an entry for its
 /// root gets.
-pub(super) fn new_tree(staged: &Staged) -> Result<Dir> {
+pub(crate) fn new_tree(staged: &Staged) -> Result<Dir> {
     let subject = || format!("staging/{}/fs", staged.name);
     staged.dir.make_dir(b"fs", 0o755).map_err(Error::file("create", subject()))?;
     let tree = staged.dir.open_dir(b"fs").map_err(Error::file("open", subject()))?;

@@ -16,6 +16,7 @@ use sys::dir::{Dir, Links};
 
 pub use blob::TarStream;
 pub use commit::{Commit, Take};
+pub(crate) use ingest::new_tree;
 pub use ingest::{LayerIngest, LayerSource};
 
 use crate::db::{Durability, Table};
@@ -39,6 +40,10 @@ pub struct Layer {
     pub entries: u64,
     /// Nanoseconds since the epoch when it was unpacked.
     pub created_ns: i64,
+    /// Whether Cale made it from a tree, so that its archive can be made again from there. A layer
+    /// that came as an archive gives that archive only as long as a blob of it is kept.
+    #[serde(default)]
+    pub made_here: bool,
     /// Blobs known to unpack to it, in the order in which they came; not all need be there.
     #[serde(default)]
     pub blobs: Vec<Descriptor>,
