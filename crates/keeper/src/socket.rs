@@ -61,11 +61,13 @@ struct Waiting {
 pub(crate) struct Socket {
     fd: OwnedFd,
     waiting: VecDeque<Waiting>,
+    /// Room for the largest packet; only as much of it becomes memory as packets were long.
+    buffer: Vec<u8>,
 }
 
 impl Socket {
     pub fn new(fd: OwnedFd) -> Self {
-        Socket { fd, waiting: VecDeque::new() }
+        Socket { fd, waiting: VecDeque::new(), buffer: vec![0; INLINE_LIMIT + HEADER] }
     }
 
     /// Whether [`Socket::flush`] has something to do once the socket is writable.
@@ -127,14 +129,13 @@ impl Socket {
 
     /// Receives the next message; `None` when there is none yet.
     pub fn receive(&mut self) -> Result<Option<Message>, SocketError> {
-        let mut buffer = vec![0; INLINE_LIMIT + HEADER];
-        let received = packet::receive(&self.fd, &mut buffer)
+        let received = packet::receive(&self.fd, &mut self.buffer)
             .map_err(|source| closed_or("receive a message", source))?;
         let Some(packet) = received else { return Ok(None) };
         if packet.len == 0 {
             return Err(SocketError::Closed);
         }
-        let (header, body) = Header::decode(&buffer[..packet.len])
+        let (header, body) = Header::decode(&self.buffer[..packet.len])
             .map_err(|source| SocketError::Frame { source })?;
         let mut fds = packet.fds;
         let body = if header.spilled {
