@@ -94,12 +94,16 @@ pub fn fork_here() -> Result<Option<i32>, Errno> {
     Ok((pid != 0).then_some(pid as i32))
 }
 
-/// Default actions (Rust programs ignore SIGPIPE, which an exec would keep) and an empty mask.
+/// Default actions (Rust programs ignore SIGPIPE, and glibc's posix_spawn leaves its internal signals 32 and 33 ignored; an exec keeps
+/// both) and an empty mask.
 fn reset_signals() {
-    // SAFETY: only plain values are passed; failures (SIGKILL, SIGSTOP) don't matter.
+    // The kernel's sigaction: handler, flags, restorer, mask. All zero is the default action. glibc's own call refuses 32 and 33.
+    let default_action = [0u64; 4];
+    // SAFETY: the kernel reads one sigaction; failures (SIGKILL, SIGSTOP) don't matter.
     unsafe {
         for signal in 1..=64 {
-            libc::signal(signal, libc::SIG_DFL);
+            let action = default_action.as_ptr();
+            libc::syscall(libc::SYS_rt_sigaction, signal, action, 0usize, size_of::<u64>());
         }
         let mut none: libc::sigset_t = std::mem::zeroed();
         libc::sigemptyset(&raw mut none);
