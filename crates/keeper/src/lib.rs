@@ -23,6 +23,6 @@ mod supervise;
 /// Name of the control socket in the exec-root.
 pub const SOCKET: &str = "keeper.sock";
 
-pub use run::{Config, SpawnError, Spawned, run_with, spawn, spawn_command};
+pub use run::{Config, SpawnError, Spawned, run, run_with, spawn, spawn_command};
 pub use server::launcher::{Launcher, Started};
 pub use socket::SocketError;

@@ -14,7 +14,7 @@ use model::ErrorKind;
 
 use crate::exec_root::ExecRoot;
 use crate::server::Server;
-use crate::server::launcher::Launcher;
+use crate::server::launcher::{Launcher, RuntimeLauncher};
 
 /// Said on stdout when the socket listens.
 const READY: &[u8] = b"ready\n";
@@ -38,6 +38,11 @@ impl Config {
     pub fn new(exec_root: impl Into<PathBuf>) -> Config {
         Config { exec_root: exec_root.into(), idle: Duration::from_secs(30) }
     }
+}
+
+/// Runs the keeper of containers until it isn't needed any more; see [`run_with`].
+pub fn run(config: &Config) -> u8 {
+    run_with(config, RuntimeLauncher)
 }
 
 /// Runs a keeper with `launcher` until it isn't needed any more; gives the exit code of the process (0 when it ends as intended, and

@@ -138,8 +138,10 @@ pub struct Launch {
     pub attaches: Vec<AttachSpec>,
 }
 
-/// The runtime's plan, opaque here. Fds 0..=2 of the plan are the standard streams, the fds of the message follow
-/// from 3 on (with [`Io::Passed`] the message's fds start at 0).
+/// The runtime's plan (`runtime::plan::LaunchPlan`, encoded), opaque here.
+///
+/// Its table of descriptors must begin with the roles stdin, stdout, stderr, which the keeper fills, and go on with the descriptors of the message;
+/// with [`Io::Passed`] the message has these three, too; with [`Io::Tty`] there are none of them: the plan makes a terminal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Plan {
     /// First process of a container.
@@ -160,7 +162,7 @@ pub enum Io {
         /// Owner of the FIFOs, so that the container's user may reopen `/dev/stdout`.
         owner: Owner,
     },
-    /// A terminal; the keeper holds its master.
+    /// A terminal, made by the plan in the container's devpts; the keeper holds its master.
     Tty {
         /// Initial size.
         size: WindowSize,

@@ -1,6 +1,6 @@
-//! A keeper for plain processes instead of containers: a plan is the program's arguments, separated by NUL.
+//! The keeper for this crate's tests: the very one, or one for plain processes, where a plan is the program's arguments, separated by NUL.
 //!
-//! The tests of this crate run it; it is the keeper itself behind another [`Launcher`]. Arguments: exec-root, idle time in seconds.
+//! Arguments: `plain` or `containers`, exec-root, idle time in seconds.
 
 use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -88,12 +88,17 @@ fn run_child(
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args_os().skip(1);
-    let (Some(exec_root), Some(idle)) = (arguments.next(), arguments.next()) else {
-        eprintln!("usage: plain_keeper EXEC_ROOT IDLE_SECONDS");
+    let (Some(kind), Some(exec_root), Some(idle)) =
+        (arguments.next(), arguments.next(), arguments.next())
+    else {
+        eprintln!("usage: test-keeper plain|containers EXEC_ROOT IDLE_SECONDS");
         return ExitCode::from(2);
     };
     let idle = idle.to_str().and_then(|text| text.parse().ok()).unwrap_or(30.0);
     let mut config = Config::new(exec_root);
     config.idle = Duration::from_secs_f64(idle);
+    if kind == "containers" {
+        return ExitCode::from(keeper::run(&config));
+    }
     ExitCode::from(keeper::run_with(&config, PlainLauncher))
 }

@@ -27,6 +27,7 @@ pub struct Bench {
     pub anchors: HashMap<TaskId, Anchors>,
     exited: HashMap<TaskId, ExitRecord>,
     idle: &'static str,
+    kind: &'static str,
 }
 
 pub fn id(name: &str) -> TaskId {
@@ -42,7 +43,16 @@ impl Bench {
         Self::with_idle("30")
     }
 
+    /// A keeper that starts containers by the runtime.
+    pub fn with_containers() -> Bench {
+        Self::with(("containers", "30"))
+    }
+
     pub fn with_idle(idle: &'static str) -> Bench {
+        Self::with(("plain", idle))
+    }
+
+    fn with((kind, idle): (&'static str, &'static str)) -> Bench {
         let base = if Path::new("/dev/shm").is_dir() { "/dev/shm" } else { "/tmp" };
         let mut bench = Bench {
             dir: tempfile::Builder::new().prefix("cale-keeper").tempdir_in(base).unwrap(),
@@ -51,6 +61,7 @@ impl Bench {
             anchors: HashMap::new(),
             exited: HashMap::new(),
             idle,
+            kind,
         };
         bench.start();
         bench
@@ -61,8 +72,8 @@ impl Bench {
     }
 
     pub fn command(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_plain-keeper"));
-        command.arg(self.root()).arg(self.idle);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_test-keeper"));
+        command.arg(self.kind).arg(self.root()).arg(self.idle);
         command
     }
 
