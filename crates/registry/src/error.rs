@@ -51,6 +51,8 @@ pub enum Error {
     MediaType { media_type: String },
     #[error("invalid registry host {0:?}")]
     Host(String),
+    #[error("cannot store the image")]
+    Store(#[source] store::Error),
     #[error("a worker of the transfer ended early")]
     Worker(#[source] tokio::task::JoinError),
 }
@@ -66,6 +68,7 @@ impl Error {
             Self::Answer { status: 403, .. } => ErrorKind::Forbidden,
             Self::Answer { status: 404, .. } => ErrorKind::NotFound,
             Self::Host(_) | Self::MediaType { .. } => ErrorKind::InvalidInput,
+            Self::Store(error) => error.kind(),
             Self::Timeout { .. } | Self::RateLimit { .. } => ErrorKind::Unavailable,
             Self::Resolve { .. }
             | Self::Connect { .. }

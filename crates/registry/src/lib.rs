@@ -5,6 +5,11 @@
 
 pub mod client;
 pub mod error;
+pub mod progress;
+pub mod pull;
+pub mod push;
+mod retry;
 
-pub use client::Client;
+pub use client::{Client, Credentials, Hosts};
 pub use error::{Error, Result};
+pub use progress::Progress;

@@ -15,3 +15,4 @@ pub use auth::Credentials;
 pub use hosts::{Endpoint, Hosts};
 pub use repository::Repository;
 pub use request::Client;
+pub(crate) use transport::RequestBody;
