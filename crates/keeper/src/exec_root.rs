@@ -71,9 +71,11 @@ impl ExecRoot {
         let mut tasks = Vec::new();
         for entry in fs::read_dir(self.path.join("io"))? {
             let dir = TaskDir { path: entry?.path() };
-            match dir.read::<TaskFile>("task")? {
-                Some(task) => tasks.push((dir, task)),
-                None => dir.remove()?,
+            match dir.read::<TaskFile>("task") {
+                Ok(Some(task)) => tasks.push((dir, task)),
+                Ok(None) => dir.remove()?,
+                // Left alone: one unreadable file must not take the other tasks' keeper away.
+                Err(error) => eprintln!("keeper: cannot read {}: {error}", dir.path.display()),
             }
         }
         Ok(tasks)
@@ -140,7 +142,7 @@ impl TaskDir {
         fs::rename(staging, self.path.join(name))
     }
 
-    /// `None` when the file doesn't exist. One that can't be read is an error: guessing would lose a container.
+    /// `None` when the file doesn't exist.
     fn read<T: serde::de::DeserializeOwned>(&self, name: &str) -> io::Result<Option<T>> {
         let bytes = match fs::read(self.path.join(name)) {
             Ok(bytes) => bytes,
@@ -179,6 +181,11 @@ mod tests {
 
         let found: Vec<_> = root.tasks().unwrap().into_iter().map(|(_, file)| file).collect();
         assert_eq!(found, [file]);
+        let unreadable = root.task(&TaskId::container("c").unwrap());
+        unreadable.create().unwrap();
+        fs::write(unreadable.path.join("task"), [99, 1, 2]).unwrap();
+        assert_eq!(root.tasks().unwrap().len(), 1);
+        assert!(unreadable.path.exists());
         assert!(!half.path.exists());
         assert_eq!(root.task(&id).read_exit().unwrap(), None);
     }

@@ -2,7 +2,7 @@
 //!
 //! One small single-threaded process per exec-root. It starts processes from the runtime's plans, holds their standard streams,
 //! writes their logs and records how they end. The promise: killing it, or the daemon, at any moment ends no container and loses no log
-//! line and no exit code. See `docs/decisions/0004-keeper.md`.
+//! line and no exit code. See `docs/decisions/0120-keeper.md`.
 //!
 //! - [`protocol`]: what daemon and keeper say to each other; [`client`]: the daemon's side.
 //! - [`log`]: the log formats, the writer and the reader that the daemon uses for `logs`.

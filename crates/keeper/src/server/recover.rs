@@ -27,13 +27,17 @@ impl<L: Launcher> Server<L> {
             self.journal.retake(file.slot);
         }
         for (dir, file) in found {
-            self.recover_task(dir, file)?;
+            self.recover_task(dir, file);
         }
         Ok(())
     }
 
-    fn recover_task(&mut self, dir: TaskDir, file: TaskFile) -> io::Result<()> {
-        let exit = dir.read_exit()?;
+    fn recover_task(&mut self, dir: TaskDir, file: TaskFile) {
+        let exit = dir.read_exit().unwrap_or_else(|error| {
+            // It is asked for again, then: better unknown than no keeper.
+            eprintln!("keeper: cannot read the exit of {}: {error}", file.id);
+            None
+        });
         let (state, pidfd) = match exit {
             Some(_) => (State::Ended, None),
             None => match find_process(&file) {
@@ -69,7 +73,6 @@ impl<L: Launcher> Server<L> {
         self.watch_task(key);
         self.look_at_log(key);
         self.resume_outputs(key);
-        Ok(())
     }
 
     fn recover_streams(&mut self, task: &mut Task) {
