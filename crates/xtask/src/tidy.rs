@@ -46,6 +46,7 @@ pub fn faults() -> Result<Vec<String>> {
         }
     }
     stale_ratchets(&ratchets, &mut faults);
+    architecture_paths(&mut faults)?;
     Ok(faults)
 }
 
@@ -95,6 +96,7 @@ fn is_test_code(path: &str) -> bool {
         || path.contains("/examples/")
         || path.contains("/benches/")
         || path.ends_with("/tests.rs")
+        || path.ends_with("_tests.rs")
         || path.ends_with("build.rs")
 }
 
@@ -229,6 +231,18 @@ fn stale_ratchets(ratchets: &Ratchets, faults: &mut Vec<String>) {
             None => faults.push(format!("tidy.toml: {key} is within the limit: remove its line")),
         }
     }
+}
+
+/// Every path that `ARCHITECTURE.md` names must exist.
+fn architecture_paths(faults: &mut Vec<String>) -> Result {
+    let text = source::read(&source::root().join("ARCHITECTURE.md"))?;
+    let quoted = text.split('`').skip(1).step_by(2);
+    for path in quoted.filter(|path| path.starts_with("crates/")) {
+        if !source::root().join(path).exists() {
+            faults.push(format!("ARCHITECTURE.md: {path} doesn't exist: keep the text true"));
+        }
+    }
+    Ok(())
 }
 
 /// Texts that have no place in a public project: one machine's paths, people's trackers.
