@@ -17,6 +17,7 @@ mod nft;
 mod nl;
 pub mod options;
 pub mod pool;
+mod publish;
 
 pub use cidr::{Cidr, Mac};
 pub use config::{DriverKind, Family, GatewayMode, NetworkConfig, Subnet};
