@@ -8,6 +8,7 @@
 
 pub mod cidr;
 pub mod config;
+mod driver;
 pub mod endpoint;
 pub mod error;
 mod firewall;
@@ -16,6 +17,7 @@ mod netns;
 mod nft;
 mod nl;
 pub mod options;
+pub mod plane;
 pub mod pool;
 mod publish;
 
@@ -23,3 +25,4 @@ pub use cidr::{Cidr, Mac};
 pub use config::{DriverKind, Family, GatewayMode, NetworkConfig, Subnet};
 pub use endpoint::{Attachment, DnsConfig, EndpointConfig, PublishedPort, ServicePort};
 pub use error::{Error, Result};
+pub use plane::{Facts, NetworkPlane, PlaneConfig, Restored, RestoredSandbox};

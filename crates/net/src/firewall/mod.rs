@@ -108,6 +108,21 @@ impl Firewall {
         Err(self.error("assert", refused))
     }
 
+    /// As `assert`, after adding `changes`: one transaction from what an earlier engine left to
+    /// what is wanted now.
+    pub fn assert_with(&self, changes: &[Change], drops_foreign: bool) -> Result<()> {
+        let mut state = lock(&self.state);
+        state.drops_foreign |= drops_foreign;
+        for change in changes.iter().filter(|change| change.is_addition()) {
+            let (name, element) = change.encode();
+            if let Some(set) = state.wanted.get_mut(name) {
+                set.elements.insert(element.key.clone(), element);
+            }
+        }
+        drop(state);
+        self.assert()
+    }
+
     /// As `assert`, and counts it.
     fn reassert(&self) -> Result<()> {
         self.assert()?;

@@ -14,7 +14,8 @@ pub const SEND_MAX: usize = 8 << 20;
 
 const NLM_F_ACK_TLVS: u16 = 0x200;
 const NLMSGERR_ATTR_MSG: u16 = 1;
-const RECEIVE_SIZE: usize = 128 << 10;
+/// The kernel builds dumps in pieces of at most 32 KiB (`NLMSG_GOODSIZE`, `max_recvmsg_len`).
+const RECEIVE_SIZE: usize = 33 << 10;
 
 /// What the kernel refused.
 #[derive(Debug)]
@@ -37,7 +38,6 @@ impl From<Refused> for crate::Error {
 #[derive(Debug)]
 pub struct Connection {
     socket: Netlink,
-    buffer: Vec<u8>,
 }
 
 impl Connection {
@@ -46,7 +46,7 @@ impl Connection {
         let socket = Netlink::open(protocol, 0)?;
         // The kernel answers within the send; a timeout only guards against a lost answer.
         socket.set_receive_timeout(Some(Duration::from_secs(10)))?;
-        Ok(Self { socket, buffer: Vec::new() })
+        Ok(Self { socket })
     }
 
     /// Makes room for large batches.
@@ -72,13 +72,13 @@ impl Connection {
             return Ok(());
         };
         let last = u32::try_from(last + 1).unwrap_or(u32::MAX);
-        self.buffer.resize(RECEIVE_SIZE, 0);
+        let mut buffer = vec![0; RECEIVE_SIZE];
         self.socket.send(batch.as_bytes()).map_err(|error| refusal(batch, last, error, ""))?;
         // The kernel handles the batch and queues all answers before send returns.
         let mut refused: Option<Refused> = None;
         let mut finished = false;
         loop {
-            let length = match self.socket.try_receive(&mut self.buffer) {
+            let length = match self.socket.try_receive(&mut buffer) {
                 Ok(Some(length)) => length,
                 Ok(None) if finished || refused.is_some() => break,
                 Ok(None) => {
@@ -90,7 +90,7 @@ impl Connection {
                     return Err(refused.unwrap_or_else(|| refusal(batch, last, error, "")));
                 }
             };
-            for message in Messages::new(&self.buffer[..length]) {
+            for message in Messages::new(&buffer[..length]) {
                 if message.kind != parse::ERROR {
                     take(message.kind, message.payload);
                     continue;
@@ -114,11 +114,11 @@ impl Connection {
 
     /// Sends one dump request and hands over every object (type, payload).
     pub fn dump(&mut self, batch: &Batch, mut take: impl FnMut(u16, &[u8])) -> io::Result<()> {
-        self.buffer.resize(RECEIVE_SIZE, 0);
+        let mut buffer = vec![0; RECEIVE_SIZE];
         self.socket.send(batch.as_bytes())?;
         loop {
-            let length = self.socket.receive(&mut self.buffer)?;
-            for message in Messages::new(&self.buffer[..length]) {
+            let length = self.socket.receive(&mut buffer)?;
+            for message in Messages::new(&buffer[..length]) {
                 match message.kind {
                     parse::DONE => return Ok(()),
                     parse::ERROR => match error_of(&message).0 {

@@ -213,17 +213,30 @@ pub fn set_up(batch: &mut Batch, index: u32, name: &str) {
     batch.begin(RTM_NEWLINK, ACK, &header, "bring up", format!("interface {name}"));
 }
 
-/// Brings a link up that makes itself no IPv6 address.
-pub fn set_up_bare(batch: &mut Batch, index: u32, name: &str) {
-    set_up(batch, index, name);
-    no_generated_addresses(batch);
-}
-
 /// Removes a link. On a veth or a bridge this waits for grace periods (15–30 ms): never on the
 /// way to a running container.
 pub fn delete(batch: &mut Batch, index: u32, name: &str) {
     batch.begin(RTM_DELLINK, ACK, &ifinfomsg(index, 0, 0), "remove", format!("interface {name}"));
     batch.tolerate(libc::ENODEV);
+}
+
+/// As `delete`, by name.
+pub fn delete_by_name(batch: &mut Batch, name: &str) {
+    delete(batch, 0, name);
+    batch.text(IFLA_IFNAME, name);
+}
+
+/// Makes a link a port of a bridge.
+pub fn set_master(batch: &mut Batch, name: &str, bridge: u32) {
+    batch.begin(
+        RTM_NEWLINK,
+        ACK,
+        &ifinfomsg(0, IFF_UP, IFF_UP),
+        "connect",
+        format!("interface {name}"),
+    );
+    batch.text(IFLA_IFNAME, name);
+    batch.u32(IFLA_MASTER, bridge);
 }
 
 fn no_generated_addresses(batch: &mut Batch) {

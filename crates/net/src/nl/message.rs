@@ -98,11 +98,6 @@ impl Batch {
         self.close_message();
     }
 
-    /// Adds an attribute that is only there or not.
-    pub fn flag(&mut self, kind: u16) {
-        self.bytes(kind, &[]);
-    }
-
     /// Adds a byte.
     pub fn u8(&mut self, kind: u16, value: u8) {
         self.bytes(kind, &[value]);
@@ -145,9 +140,9 @@ impl Batch {
         self.close_message();
     }
 
-    /// Length of the message that is being built, in bytes.
-    pub fn message_len(&self) -> usize {
-        self.buffer.len() - self.start
+    /// Adds a nest whose attributes are encoded already.
+    pub fn nested(&mut self, kind: u16, attributes: &[u8]) {
+        self.bytes(kind | NESTED, attributes);
     }
 
     /// All messages.
@@ -158,11 +153,6 @@ impl Batch {
     /// How many messages.
     pub fn len(&self) -> usize {
         self.subjects.len()
-    }
-
-    /// True when nothing was begun.
-    pub fn is_empty(&self) -> bool {
-        self.subjects.is_empty()
     }
 
     /// What the message with this sequence number does.

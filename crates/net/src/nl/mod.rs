@@ -8,6 +8,7 @@
 
 pub mod address;
 pub mod conn;
+pub mod conntrack;
 pub mod link;
 pub mod message;
 pub mod parse;

@@ -1,0 +1,449 @@
+//! Containers' namespaces and their connections to networks.
+
+use std::{
+    net::IpAddr,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+};
+
+use model::{ContainerId, NetworkId};
+
+use super::{Network, NetworkPlane, Sandbox, State};
+use crate::{
+    cidr::{Cidr, Mac},
+    config::{DriverKind, Family, GatewayMode},
+    driver::{self, Interface},
+    endpoint::{Attachment, DnsConfig, EndpointConfig},
+    error::{Error, Result},
+    firewall::Change,
+    netns::{Absent, Visitor, lock, write_setting},
+    nl::{Batch, Connection, address, conntrack, link},
+    options::IFNAME_MAX,
+    publish::Target,
+};
+
+impl NetworkPlane {
+    /// Makes a container's namespace: loopback up, nothing else. The returned fd is for the
+    /// container's init; the plane keeps its own.
+    pub fn create_sandbox(&self, container: &ContainerId, dns: DnsConfig) -> Result<OwnedFd> {
+        if lock(&self.state).sandboxes.contains_key(container) {
+            return Err(Error::SandboxExists(container.clone()));
+        }
+        let fresh = self.namespaces.take()?;
+        let for_caller =
+            fresh.fd.try_clone().map_err(|source| Error::Namespace { action: "open", source })?;
+        let sandbox = Sandbox::new(fresh.fd, fresh.routes, dns);
+        let mut state = lock(&self.state);
+        if state.sandboxes.contains_key(container) {
+            return Err(Error::SandboxExists(container.clone()));
+        }
+        state.sandboxes.insert(container.clone(), sandbox);
+        Ok(for_caller)
+    }
+
+    /// Connects a container to a network, live or before its start.
+    pub fn attach(
+        &self,
+        container: &ContainerId,
+        network: &NetworkId,
+        endpoint: &EndpointConfig,
+    ) -> Result<Attachment> {
+        let mut state = lock(&self.state);
+        let state = &mut *state;
+        let planned = state.plan(container, network, endpoint)?;
+        let made = state.connect(planned.clone(), &self.visitor);
+        let attachment = match made {
+            Ok(attachment) => attachment,
+            Err(error) => {
+                state.release_addresses(&planned);
+                return Err(error);
+            }
+        };
+        let sandbox = state.sandbox_mut(container)?;
+        sandbox.attachments.push(attachment.clone());
+        let settled = state.settle_routes(container).and_then(|()| self.retarget(state, container));
+        if let Err(error) = settled {
+            // The first failure is the one to tell.
+            let _ = self.disconnect(state, container, network);
+            return Err(error);
+        }
+        Ok(attachment)
+    }
+
+    /// Disconnects a running container from a network. Waits for the kernel (15–30 ms).
+    pub fn detach(&self, container: &ContainerId, network: &NetworkId) -> Result<()> {
+        self.disconnect(&mut lock(&self.state), container, network)
+    }
+
+    fn disconnect(
+        &self,
+        state: &mut State,
+        container: &ContainerId,
+        network: &NetworkId,
+    ) -> Result<()> {
+        let name = state.network_mut(network)?.config.name.to_string();
+        let sandbox = state.sandbox_mut(container)?;
+        let at = sandbox.attachments.iter().position(|attachment| attachment.network == *network);
+        let at =
+            at.ok_or_else(|| Error::NotAttached { container: container.clone(), network: name })?;
+        let gone = sandbox.attachments.remove(at);
+        let mut batch = Batch::new();
+        link::delete_by_name(&mut batch, &gone.ifname);
+        let removed = sandbox.routes.perform(&batch);
+        state.release_addresses(&gone);
+        state.settle_routes(container)?;
+        self.retarget(state, container)?;
+        self.forget_flows(&[gone]);
+        Ok(removed?)
+    }
+
+    /// Lets go of a container's namespace, addresses and ports, after its last process ended. The
+    /// kernel removes the interfaces in the background. An unknown container is no failure.
+    pub fn remove_sandbox(&self, container: &ContainerId) -> Result<()> {
+        let mut state = lock(&self.state);
+        let Some(sandbox) = state.sandboxes.remove(container) else { return Ok(()) };
+        for attachment in &sandbox.attachments {
+            state.release_addresses(attachment);
+        }
+        state.ports.release(&sandbox.reservations);
+        let had_ports = !sandbox.reservations.is_empty();
+        let closed: Vec<Change> =
+            sandbox.firewall_changes().into_iter().map(Change::reverted).collect();
+        drop(state);
+        let attachments = sandbox.attachments.clone();
+        drop(sandbox);
+        self.firewall.apply(&closed)?;
+        if had_ports {
+            self.forget_flows(&attachments);
+        }
+        Ok(())
+    }
+
+    /// The namespace of a container, for a process that joins it.
+    pub fn namespace(&self, container: &ContainerId) -> Result<OwnedFd> {
+        let mut state = lock(&self.state);
+        let sandbox = state.sandbox_mut(container)?;
+        let failed = |source| Error::Namespace { action: "open", source };
+        sandbox.namespace.try_clone().map_err(failed)
+    }
+
+    /// Translated flows to these addresses end with their container.
+    pub(super) fn forget_flows(&self, attachments: &[Attachment]) {
+        let addrs = attachments.iter().flat_map(|a| [a.ipv4, a.ipv6]).flatten().map(Cidr::addr);
+        let forgotten = Connection::open(sys::netlink::Protocol::Netfilter).and_then(|mut conn| {
+            for addr in addrs {
+                conntrack::forget_translated(&mut conn, addr)?;
+            }
+            Ok(())
+        });
+        if let Err(error) = forgotten {
+            // Flows time out by themselves; the container is gone either way.
+            tracing::warn!(%error, "cannot forget connections of a removed endpoint");
+        }
+    }
+}
+
+impl Sandbox {
+    pub(super) fn new(namespace: OwnedFd, routes: Connection, dns: DnsConfig) -> Self {
+        Self {
+            namespace,
+            routes,
+            dns,
+            attachments: Vec::new(),
+            reservations: Vec::new(),
+            proxies: Vec::new(),
+            target: Target::default(),
+        }
+    }
+
+    /// The lowest number that no interface has.
+    fn next_ifname(&self, prefix: &str) -> String {
+        let taken = |name: &String| self.attachments.iter().any(|a| a.ifname == *name);
+        (0u32..)
+            .map(|number| format!("{prefix}{number}"))
+            .find(|name| !taken(name))
+            .unwrap_or_else(|| prefix.to_owned())
+    }
+}
+
+impl State {
+    pub(super) fn sandbox_mut(&mut self, container: &ContainerId) -> Result<&mut Sandbox> {
+        self.sandboxes.get_mut(container).ok_or_else(|| Error::NoSuchSandbox(container.clone()))
+    }
+
+    /// Decides addresses and names. Addresses are taken; everything else is still untouched.
+    fn plan(
+        &mut self,
+        container: &ContainerId,
+        network: &NetworkId,
+        endpoint: &EndpointConfig,
+    ) -> Result<Attachment> {
+        let sandbox =
+            self.sandboxes.get(container).ok_or_else(|| Error::NoSuchSandbox(container.clone()))?;
+        let found = self.networks.get_mut(network);
+        let net = found.ok_or_else(|| Error::NoSuchNetwork(network.clone()))?;
+        if sandbox.attachments.iter().any(|attachment| attachment.network == *network) {
+            let network = net.config.name.to_string();
+            return Err(Error::AlreadyAttached { container: container.clone(), network });
+        }
+        check_endpoint(sandbox, net, endpoint)?;
+        let ifname = match &endpoint.ifname {
+            Some(name) => name.clone(),
+            None => sandbox.next_ifname(&net.config.ifname_prefix),
+        };
+        let ipv4 = take_address(net, Family::V4, endpoint.ipv4.map(IpAddr::from))?;
+        let ipv6 =
+            take_address(net, Family::V6, endpoint.ipv6.map(IpAddr::from)).inspect_err(|_| {
+                if let Some(ipv4) = ipv4 {
+                    net.book.release(ipv4.addr());
+                }
+            })?;
+        let mac = endpoint.mac.unwrap_or_else(|| default_mac(ipv4, ipv6));
+        let (gateway_v4, gateway_v6) = gateways(net, ipv4, ipv6);
+        Ok(Attachment {
+            container: container.clone(),
+            network: network.clone(),
+            config: endpoint.clone(),
+            ifname,
+            host_ifname: Some(host_ifname(container, network)),
+            mac,
+            ipv4,
+            ipv6,
+            gateway_v4,
+            gateway_v6,
+        })
+    }
+
+    /// Makes the interface and gives it its addresses.
+    pub(super) fn connect(
+        &mut self,
+        mut planned: Attachment,
+        visitor: &Visitor,
+    ) -> Result<Attachment> {
+        let found = self.networks.get(&planned.network);
+        let network = found.ok_or_else(|| Error::NoSuchNetwork(planned.network.clone()))?;
+        let found = self.sandboxes.get_mut(&planned.container);
+        let sandbox = found.ok_or_else(|| Error::NoSuchSandbox(planned.container.clone()))?;
+        let host_name = planned.host_ifname.take().unwrap_or_default();
+        let interface = Interface {
+            name: &planned.ifname,
+            host_name: &host_name,
+            mac: planned.mac,
+            namespace: sandbox.namespace.as_fd(),
+        };
+        let driver = driver::of(network.config.driver)?;
+        let has_host_end =
+            driver.connect(&mut self.host, &network.config, &network.made, &interface)?;
+        planned.host_ifname = has_host_end.then_some(host_name);
+        let configured = configure(sandbox, &planned, visitor);
+        if let Err(error) = configured {
+            let mut undo = Batch::new();
+            link::delete_by_name(&mut undo, &planned.ifname);
+            // The first failure is the one to tell.
+            let _ = sandbox.routes.perform(&undo);
+            return Err(error);
+        }
+        Ok(planned)
+    }
+
+    pub(super) fn release_addresses(&mut self, attachment: &Attachment) {
+        if let Some(network) = self.networks.get_mut(&attachment.network) {
+            for addr in [attachment.ipv4, attachment.ipv6].into_iter().flatten() {
+                network.book.release(addr.addr());
+            }
+        }
+    }
+
+    /// The endpoint that gives a family its default route: the highest priority, then the lowest
+    /// network name.
+    pub(super) fn gateway_endpoint(&self, sandbox: &Sandbox, family: Family) -> Option<Attachment> {
+        let with_gateway = sandbox.attachments.iter().filter(|attachment| match family {
+            Family::V4 => attachment.gateway_v4.is_some(),
+            Family::V6 => attachment.gateway_v6.is_some(),
+        });
+        let name = |attachment: &Attachment| {
+            self.networks.get(&attachment.network).map(|network| network.config.name.clone())
+        };
+        with_gateway
+            .min_by_key(|attachment| {
+                (-i128::from(attachment.config.gateway_priority), name(attachment))
+            })
+            .cloned()
+    }
+
+    /// Points the default routes at the gateways they should have now.
+    pub(super) fn settle_routes(&mut self, container: &ContainerId) -> Result<()> {
+        let Some(sandbox) = self.sandboxes.get(container) else { return Ok(()) };
+        let v4 = self.gateway_endpoint(sandbox, Family::V4);
+        let v6 = self.gateway_endpoint(sandbox, Family::V6);
+        let is_only = sandbox.attachments.len() == 1;
+        let sandbox = self.sandbox_mut(container)?;
+        let mut batch = Batch::new();
+        for (family, endpoint) in [(Family::V4, v4), (Family::V6, v6)] {
+            let (gateway, any): (Option<IpAddr>, IpAddr) = match (family, &endpoint) {
+                (Family::V4, found) => {
+                    let gateway = found.as_ref().and_then(|a| a.gateway_v4).map(Into::into);
+                    (gateway, std::net::Ipv4Addr::UNSPECIFIED.into())
+                }
+                (Family::V6, found) => {
+                    let gateway = found.as_ref().and_then(|a| a.gateway_v6).map(Into::into);
+                    (gateway, std::net::Ipv6Addr::UNSPECIFIED.into())
+                }
+            };
+            match (endpoint, gateway) {
+                (Some(endpoint), Some(gateway)) => {
+                    let found = link::by_name(&mut sandbox.routes, &endpoint.ifname)?;
+                    if let Some(link) = found {
+                        address::set_default_route(&mut batch, link.index, gateway);
+                    }
+                }
+                // A namespace that was never connected before has no route to remove.
+                _ if is_only => {}
+                _ => address::remove_default_route(&mut batch, any),
+            }
+        }
+        Ok(sandbox.routes.perform(&batch)?)
+    }
+
+    /// Where published ports of a container lead now.
+    pub(super) fn target_of(&self, container: &ContainerId) -> Target {
+        let Some(sandbox) = self.sandboxes.get(container) else { return Target::default() };
+        let mode = |attachment: &Attachment, family| {
+            let network = self.networks.get(&attachment.network)?;
+            let routed = network.config.driver == DriverKind::Bridge && !network.config.internal;
+            routed.then(|| network.config.gateway_mode(family))
+        };
+        let v4 = self.gateway_endpoint(sandbox, Family::V4).and_then(|attachment| {
+            let IpAddr::V4(addr) = attachment.ipv4?.addr() else { return None };
+            Some((addr, mode(&attachment, Family::V4)?))
+        });
+        let v6 = self.gateway_endpoint(sandbox, Family::V6).and_then(|attachment| {
+            let IpAddr::V6(addr) = attachment.ipv6?.addr() else { return None };
+            Some((addr, mode(&attachment, Family::V6)?))
+        });
+        Target { v4, v6 }
+    }
+}
+
+fn check_endpoint(sandbox: &Sandbox, network: &Network, endpoint: &EndpointConfig) -> Result<()> {
+    let invalid = |text: String| Err(Error::InvalidEndpoint(text));
+    if let Some(mac) = endpoint.mac.filter(|mac| !mac.is_unicast()) {
+        return invalid(format!("MAC address {mac} is no unicast address"));
+    }
+    if let Some(name) = &endpoint.ifname {
+        let taken = name == "lo" || sandbox.attachments.iter().any(|a| a.ifname == *name);
+        if taken || name.is_empty() || name.len() > IFNAME_MAX {
+            return invalid(format!("interface name {name:?} is taken or not possible"));
+        }
+    }
+    if endpoint.ipv6.is_some() && !network.config.ipv6 {
+        return invalid(format!("network {} has no IPv6", network.config.name));
+    }
+    if endpoint.ipv4.is_some() && !network.config.ipv4 {
+        return invalid(format!("network {} has no IPv4", network.config.name));
+    }
+    let is_link_local = |addr: &IpAddr| match addr {
+        IpAddr::V4(v4) => v4.is_link_local(),
+        IpAddr::V6(v6) => v6.is_unicast_link_local(),
+    };
+    match endpoint.link_local.iter().find(|addr| !is_link_local(addr)) {
+        Some(addr) => invalid(format!("{addr} is no link-local address")),
+        None => Ok(()),
+    }
+}
+
+fn take_address(
+    network: &mut Network,
+    family: Family,
+    asked: Option<IpAddr>,
+) -> Result<Option<Cidr>> {
+    if !network.config.has(family) {
+        return Ok(None);
+    }
+    let name = network.config.name.to_string();
+    match asked {
+        Some(addr) => network.book.take(addr).map(Some),
+        None => network.book.take_any(family, &name).map(Some),
+    }
+}
+
+fn default_mac(ipv4: Option<Cidr>, ipv6: Option<Cidr>) -> Mac {
+    match ipv4.or(ipv6).map(Cidr::addr) {
+        Some(IpAddr::V4(addr)) => Mac::from_ipv4(addr),
+        Some(IpAddr::V6(addr)) => Mac::from_ipv6(addr),
+        None => Mac([0x02, 0x42, 0, 0, 0, 1]),
+    }
+}
+
+/// The gateways of the subnets that the addresses are from; internal networks lead nowhere.
+fn gateways(
+    network: &Network,
+    ipv4: Option<Cidr>,
+    ipv6: Option<Cidr>,
+) -> (Option<std::net::Ipv4Addr>, Option<std::net::Ipv6Addr>) {
+    let config = &network.config;
+    let of = |addr: Option<Cidr>| {
+        let addr = addr.filter(|_| !config.internal)?.addr();
+        if config.gateway_mode(Family::of(addr)) == GatewayMode::Isolated {
+            return None;
+        }
+        config.subnets.iter().find(|subnet| subnet.cidr.contains(addr))?.gateway
+    };
+    let v4 = of(ipv4).and_then(|gateway| match gateway {
+        IpAddr::V4(v4) => Some(v4),
+        IpAddr::V6(_) => None,
+    });
+    let v6 = of(ipv6).and_then(|gateway| match gateway {
+        IpAddr::V6(v6) => Some(v6),
+        IpAddr::V4(_) => None,
+    });
+    (v4, v6)
+}
+
+/// `veth` and eleven digits: the same for the same pair, so that a restart finds it.
+fn host_ifname(container: &ContainerId, network: &NetworkId) -> String {
+    format!("veth{}{}", &container.as_str()[..7], &network.as_str()[..4])
+}
+
+/// Addresses, settings, up: from inside the namespace.
+fn configure(sandbox: &mut Sandbox, planned: &Attachment, visitor: &Visitor) -> Result<()> {
+    let mut settings: Vec<(String, String)> = Vec::new();
+    if planned.ipv6.is_some() {
+        let key = format!("net/ipv6/conf/{}/disable_ipv6", planned.ifname);
+        settings.push((key, "0".to_owned()));
+    }
+    for (name, value) in &planned.config.sysctls {
+        let key = name.replace('.', "/").replace("/IFNAME/", &format!("/{}/", planned.ifname));
+        settings.push((key, value.clone()));
+    }
+    apply_settings(sandbox.namespace.as_fd(), settings, visitor)?;
+    let found = link::by_name(&mut sandbox.routes, &planned.ifname)?;
+    let link = found.ok_or_else(|| Error::Kernel {
+        action: "find",
+        subject: format!("interface {}", planned.ifname),
+        source: std::io::Error::from_raw_os_error(libc::ENODEV),
+    })?;
+    let mut batch = Batch::new();
+    for addr in [planned.ipv4, planned.ipv6].into_iter().flatten() {
+        address::add(&mut batch, link.index, addr);
+    }
+    for &addr in &planned.config.link_local {
+        let prefix = if addr.is_ipv4() { 16 } else { 64 };
+        let cidr = Cidr::new(addr, prefix).map_err(|e| Error::InvalidEndpoint(e.to_string()))?;
+        address::add(&mut batch, link.index, cidr);
+    }
+    link::set_up(&mut batch, link.index, &planned.ifname);
+    Ok(sandbox.routes.perform(&batch)?)
+}
+
+fn apply_settings(
+    namespace: BorrowedFd<'_>,
+    settings: Vec<(String, String)>,
+    visitor: &Visitor,
+) -> Result<()> {
+    if settings.is_empty() {
+        return Ok(());
+    }
+    visitor.visit(namespace, move || {
+        settings.iter().try_for_each(|(key, value)| write_setting(key, value, Absent::Failure))
+    })?
+}
