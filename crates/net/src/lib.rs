@@ -11,6 +11,7 @@ pub mod config;
 mod driver;
 pub mod endpoint;
 pub mod error;
+pub mod files;
 mod firewall;
 mod ipam;
 mod netns;

@@ -50,11 +50,13 @@ pub fn bound(transport: Transport, addr: SocketAddr, reuse: Reuse) -> io::Result
     Ok(fd)
 }
 
-/// Starts listening on a bound TCP socket.
+/// Starts listening on a bound TCP socket. Its connections, dying, won't keep the next
+/// `Reuse::TimeWait` socket from the address; while it listens, it is exclusive.
 ///
 /// # Errors
 /// As listen(2); `EADDRINUSE`: another socket listens on the same port.
 pub fn listen(fd: &OwnedFd, backlog: i32) -> io::Result<()> {
+    sockopt::set_socket_reuseaddr(fd, true)?;
     Ok(rustix::net::listen(fd, backlog)?)
 }
 

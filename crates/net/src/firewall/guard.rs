@@ -71,6 +71,8 @@ impl Guard {
             None
         };
         let entered = runtime.enter();
+        // Deprecated because a wrong `AsRawFd` could name another's fd; `Events` owns its own.
+        #[allow(deprecated)]
         let socket = AsyncFd::new(Events(socket)).map_err(failed)?;
         drop(entered);
         let task = runtime.spawn(watch(Arc::clone(firewall), socket, own_port, foreign));

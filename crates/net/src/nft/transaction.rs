@@ -1,7 +1,7 @@
 //! A transaction on one table: all of it happens, or nothing.
 
 use super::{
-    expr::{Expr, data, nfproto},
+    expr::{Expr, data},
     message, nfgenmsg,
 };
 use crate::{
@@ -9,7 +9,7 @@ use crate::{
     nl::{
         Batch, Connection,
         conn::Refused,
-        message::{ACK, APPEND, CREATE},
+        message::{APPEND, CREATE},
     },
 };
 
@@ -141,6 +141,12 @@ impl<'a> Transaction<'a> {
     /// Removes the table, which must be there.
     pub fn delete_table(&mut self) {
         self.begin(message::DELTABLE, 0, "remove", format!("table {}", self.table));
+    }
+
+    /// Removes every table that may be removed: what `nft flush ruleset` does.
+    #[cfg(test)]
+    pub fn delete_everything(&mut self) {
+        self.batch.begin(message::DELTABLE, 0, &nfgenmsg(0, 0), "remove", "all tables");
     }
 
     /// Removes the table if it is there (kernel 6.3).
@@ -309,13 +315,13 @@ fn encode_element(batch: &mut Batch, def: &SetDef, element: &Element) {
         }
     });
     // Ranges of a single field are two entries: the first key, and the first key behind.
-    if let Some(last) = element.last.as_ref().filter(|_| def.key.len() == 1) {
-        if let Some(behind) = successor(last) {
-            batch.nest(LIST_ELEM, |batch| {
-                data(batch, KEY, &behind);
-                batch.be32(FLAGS, INTERVAL_END);
-            });
-        }
+    let behind =
+        element.last.as_ref().filter(|_| def.key.len() == 1).and_then(|last| successor(last));
+    if let Some(behind) = behind {
+        batch.nest(LIST_ELEM, |batch| {
+            data(batch, KEY, &behind);
+            batch.be32(FLAGS, INTERVAL_END);
+        });
     }
 }
 
@@ -329,11 +335,6 @@ fn successor(bytes: &[u8]) -> Option<Vec<u8>> {
         }
     }
     None
-}
-
-/// The number of a family in messages about tables of that family alone.
-pub fn table_family(family: Family) -> u8 {
-    nfproto(family)
 }
 
 #[cfg(test)]

@@ -32,7 +32,6 @@ const RT_TABLE_MAIN: u8 = 254;
 const RTPROT_STATIC: u8 = 4;
 const RTN_UNICAST: u8 = 1;
 const RT_SCOPE_UNIVERSE: u8 = 0;
-const RT_SCOPE_LINK: u8 = 253;
 
 fn family(addr: IpAddr) -> u8 {
     let family = if addr.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
@@ -85,7 +84,7 @@ fn address_message(
 
 /// Points the default route of a family at a gateway, replacing the one there was.
 pub fn set_default_route(batch: &mut Batch, link: u32, gateway: IpAddr) {
-    let header = rtmsg(gateway, 0, RT_SCOPE_UNIVERSE);
+    let header = rtmsg(gateway, 0);
     batch.begin(
         RTM_NEWROUTE,
         ACK | CREATE | REPLACE,
@@ -97,40 +96,29 @@ pub fn set_default_route(batch: &mut Batch, link: u32, gateway: IpAddr) {
     batch.u32(RTA_OIF, link);
 }
 
-/// Points the default route of a family at a link without a gateway (ipvlan l3, macvlan without gateway).
-pub fn set_default_link(batch: &mut Batch, link: u32, any: IpAddr) {
-    batch.begin(
-        RTM_NEWROUTE,
-        ACK | CREATE | REPLACE,
-        &rtmsg(any, 0, RT_SCOPE_LINK),
-        "set",
-        "default route",
-    );
-    batch.u32(RTA_OIF, link);
-}
-
 /// Removes the default route of a family, if there is one.
 pub fn remove_default_route(batch: &mut Batch, any: IpAddr) {
-    batch.begin(RTM_DELROUTE, ACK, &rtmsg(any, 0, RT_SCOPE_UNIVERSE), "remove", "default route");
+    batch.begin(RTM_DELROUTE, ACK, &rtmsg(any, 0), "remove", "default route");
     batch.tolerate(libc::ESRCH);
 }
 
 /// Routes a subnet by a gateway.
+#[cfg(test)]
 pub fn add_route(batch: &mut Batch, link: u32, subnet: Cidr, gateway: IpAddr) {
-    let header = rtmsg(gateway, subnet.prefix(), RT_SCOPE_UNIVERSE);
+    let header = rtmsg(gateway, subnet.prefix());
     batch.begin(RTM_NEWROUTE, ACK | CREATE | REPLACE, &header, "set", format!("route to {subnet}"));
     batch.bytes(RTA_DST, &octets(subnet.first()));
     batch.bytes(RTA_GATEWAY, &octets(gateway));
     batch.u32(RTA_OIF, link);
 }
 
-fn rtmsg(of_family: IpAddr, prefix: u8, scope: u8) -> [u8; 12] {
+fn rtmsg(of_family: IpAddr, prefix: u8) -> [u8; 12] {
     let mut header = [0; 12];
     header[0] = family(of_family);
     header[1] = prefix;
     header[4] = RT_TABLE_MAIN;
     header[5] = RTPROT_STATIC;
-    header[6] = scope;
+    header[6] = RT_SCOPE_UNIVERSE;
     header[7] = RTN_UNICAST;
     header
 }

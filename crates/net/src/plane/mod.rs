@@ -13,6 +13,8 @@ mod network;
 mod ports;
 mod restore;
 mod sandbox;
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::HashMap,

@@ -14,6 +14,7 @@ use crate::{
     driver::{self, Interface},
     endpoint::{Attachment, DnsConfig, EndpointConfig},
     error::{Error, Result},
+    files::{self, Resolution, Resolver},
     firewall::Change,
     netns::{Absent, Visitor, lock, write_setting},
     nl::{Batch, Connection, address, conntrack, link},
@@ -118,6 +119,24 @@ impl NetworkPlane {
         Ok(())
     }
 
+    /// How a container resolves names: by the engine's server as soon as it is on a user-defined
+    /// network, else by the host's servers.
+    pub fn resolution(&self, container: &ContainerId) -> Resolution {
+        let state = lock(&self.state);
+        let Some(sandbox) = state.sandboxes.get(container) else { return Resolution::Host };
+        if state.is_named(sandbox) {
+            return Resolution::Internal;
+        }
+        Resolution::Direct { ipv6: sandbox.attachments.iter().any(|a| a.gateway_v6.is_some()) }
+    }
+
+    /// The text of a container's resolv.conf now. `host`: the host's resolver.
+    pub fn resolv_conf(&self, container: &ContainerId, host: &Resolver) -> String {
+        let how = self.resolution(container);
+        let asked = lock(&self.state).sandboxes.get(container).map(|sandbox| sandbox.dns.clone());
+        files::resolv_conf(host, &asked.unwrap_or_default(), how)
+    }
+
     /// The namespace of a container, for a process that joins it.
     pub fn namespace(&self, container: &ContainerId) -> Result<OwnedFd> {
         let mut state = lock(&self.state);
@@ -168,6 +187,12 @@ impl Sandbox {
 impl State {
     pub(super) fn sandbox_mut(&mut self, container: &ContainerId) -> Result<&mut Sandbox> {
         self.sandboxes.get_mut(container).ok_or_else(|| Error::NoSuchSandbox(container.clone()))
+    }
+
+    /// True when the container is on a network with a name service.
+    pub(super) fn is_named(&self, sandbox: &Sandbox) -> bool {
+        let networks = sandbox.attachments.iter().filter_map(|a| self.networks.get(&a.network));
+        networks.into_iter().any(|network| !network.config.is_default_bridge)
     }
 
     /// Decides addresses and names. Addresses are taken; everything else is still untouched.

@@ -5,7 +5,7 @@ use std::{
     io,
     net::{IpAddr, SocketAddr},
     os::fd::OwnedFd,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, mpsc},
     time::Duration,
 };
 
@@ -24,15 +24,23 @@ const UDP_IDLE: Duration = Duration::from_secs(120);
 const UDP_PEERS_MAX: usize = 4096;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A running proxy; dropping it closes its port and its connections.
+/// Longest wait for a stopped proxy to close its port.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// A running proxy; dropping it closes its port and its connections, and waits for that, so that
+/// the port can be bound again at once.
 #[derive(Debug)]
 pub struct Proxy {
     task: JoinHandle<()>,
+    /// Disconnects when the task's sockets are closed.
+    closed: mpsc::Receiver<()>,
 }
 
 impl Drop for Proxy {
     fn drop(&mut self) {
         self.task.abort();
+        // Nothing is ever sent: this ends by disconnection, or by the time limit.
+        let _ = self.closed.recv_timeout(CLOSE_TIMEOUT);
     }
 }
 
@@ -45,19 +53,28 @@ impl Proxy {
         runtime: &Handle,
     ) -> io::Result<Option<Self>> {
         let _entered = runtime.enter();
+        let (open, closed) = mpsc::sync_channel::<()>(0);
         let task = match protocol {
             Protocol::Tcp => {
                 sys::socket::listen(&socket, 1024)?;
                 let listener = TcpListener::from_std(socket.into())?;
-                runtime.spawn(serve_tcp(listener, target))
+                runtime.spawn(async move {
+                    let serving = serve_tcp(listener, target);
+                    let _open = open;
+                    serving.await;
+                })
             }
             Protocol::Udp => {
-                let socket = UdpSocket::from_std(socket.into())?;
-                runtime.spawn(serve_udp(Arc::new(socket), target))
+                let socket = Arc::new(UdpSocket::from_std(socket.into())?);
+                runtime.spawn(async move {
+                    let serving = serve_udp(socket, target);
+                    let _open = open;
+                    serving.await;
+                })
             }
             Protocol::Sctp => return Ok(None),
         };
-        Ok(Some(Self { task }))
+        Ok(Some(Self { task, closed }))
     }
 }
 
