@@ -10,7 +10,7 @@ use harness::{Bench, PIPES, TTY};
 use keeper::log::{Driver, LogConfig};
 use keeper::protocol::Io;
 
-/// Private memory of the keeper in KiB. Clean pages of the program don't count: the daemon is the same program.
+/// Memory that is the keeper's alone, in KiB. Pages of the program don't count: the daemon is the same program.
 fn private_kib(bench: &Bench) -> u64 {
     let path = format!("/proc/{}/smaps_rollup", bench.keeper_pid());
     let text = std::fs::read_to_string(path).unwrap();
@@ -18,7 +18,7 @@ fn private_kib(bench: &Bench) -> u64 {
         let line = text.lines().find(|line| line.starts_with(name)).unwrap();
         line.split_whitespace().nth(1).unwrap().parse().unwrap()
     };
-    field("Private_Dirty:")
+    field("Anonymous:")
 }
 
 #[test]
