@@ -4,9 +4,11 @@
 //! carries a plan out. Nothing here keeps a record of containers except `cli`, which is runc's command line.
 
 pub mod cgroup;
+pub mod cli;
 pub mod exec;
 pub mod host;
 pub mod perform;
 pub mod plan;
+pub mod sealed;
 pub mod seccomp;
 pub mod spec;

@@ -292,3 +292,15 @@ pub fn close_one(number: i32) {
     // SAFETY: the child's copy; the owner lives in the parent.
     unsafe { libc::close(number) };
 }
+
+/// A close-on-exec copy of a descriptor that the process was started with, by number.
+///
+/// # Errors
+/// `EBADF` when there is none.
+pub fn copy_of(number: i32) -> Result<std::os::fd::OwnedFd, Errno> {
+    use std::os::fd::FromRawFd;
+    // SAFETY: plain integers; a number that isn't open is an error.
+    let copy = check(unsafe { libc::fcntl(number, libc::F_DUPFD_CLOEXEC, 3) }.into())?;
+    // SAFETY: a new descriptor.
+    Ok(unsafe { std::os::fd::OwnedFd::from_raw_fd(copy as i32) })
+}

@@ -1,7 +1,7 @@
 //! `/dev`: nodes and links that every container has (`config-linux.md`, "Default Devices"), and those of the specification.
 
 use super::{DeviceNode, PlanError, Step, c_string, invalid};
-use crate::spec::Spec;
+use crate::spec::{LinuxDeviceCgroup, Spec};
 
 const DEFAULTS: [(&str, u32, u32); 6] = [
     ("/dev/null", 1, 3),
@@ -24,6 +24,27 @@ const LINKS: [(&str, &str); 6] = [
 const S_IFCHR: u32 = 0o020_000;
 const S_IFBLK: u32 = 0o060_000;
 const S_IFIFO: u32 = 0o010_000;
+
+/// Rules for the devices that every container has: those of `/dev`, its terminals, and making any node (having one is
+/// harmless as long as it can't be opened).
+pub fn default_device_rules() -> Vec<LinuxDeviceCgroup> {
+    let rule =
+        |kind: &str, major: Option<i64>, minor: Option<i64>, access: &str| LinuxDeviceCgroup {
+            allow: true,
+            kind: Some(kind.into()),
+            major,
+            minor,
+            access: Some(access.into()),
+        };
+    let mut rules = vec![rule("c", None, None, "m"), rule("b", None, None, "m")];
+    for (_, major, minor) in DEFAULTS {
+        rules.push(rule("c", Some(major.into()), Some(minor.into()), "rwm"));
+    }
+    // Pseudo terminals: the multiplexer, and all of them.
+    rules.push(rule("c", Some(5), Some(2), "rwm"));
+    rules.push(rule("c", Some(136), None, "rwm"));
+    rules
+}
 
 /// Steps that fill `/dev`. `bind`: nodes can't be made (user namespace), the host's are bound.
 pub(super) fn steps(spec: &Spec, bind: bool) -> Result<Vec<Step>, PlanError> {

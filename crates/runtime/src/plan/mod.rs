@@ -13,8 +13,10 @@ mod process;
 mod step;
 mod sysctl;
 
+pub use devices::default_device_rules;
 pub use names::{capability_names, capability_number, signal_number};
 pub use order::plan;
+pub(crate) use order::timeout_ms;
 pub(crate) use process::{
     Finish, affinity, finish, launch_attributes, limits, program_of, session,
 };
