@@ -1,6 +1,8 @@
 //! Hostile archives, made on the spot: none touches anything outside its root, all end soon and
 //! in bounded memory, and what must be refused is refused by name.
 
+#![allow(clippy::unwrap_used, reason = "tests may")]
+
 mod fixture;
 
 use std::io::Write;

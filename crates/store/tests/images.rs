@@ -1,5 +1,7 @@
 //! Images through their life: import, run's directories, commit, save, load, remove, collect.
 
+#![allow(clippy::unwrap_used, reason = "tests may")]
+
 mod fixture;
 
 use fixture::{busybox_tar, id, open, small_layer, tree_listing};

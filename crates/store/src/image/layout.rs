@@ -42,6 +42,29 @@ impl Store {
         inner.replace_image_file("index.json", &bytes)
     }
 
+    /// Makes the blobs that an image's newest manifest names but that were not needed so far
+    /// (layers made here), so that other tools can read the image from the layout.
+    ///
+    /// # Errors
+    /// [`Error::NoImage`]; [`Error::NoBlob`] for one that can't be made again.
+    pub fn image_complete(&self, lease: &crate::Lease, id: &Digest) -> Result<()> {
+        let image = self.image(id)?;
+        let Some(newest) = image.manifests.iter().find(is_manifest) else { return Ok(()) };
+        let bytes = self.blob_read(&newest.digest, super::DOCUMENT_MAX)?;
+        let manifest = super::document::manifest(&newest.digest, &bytes, Some(&newest.media_type))?;
+        for (blob, diff_id) in manifest.layers.iter().zip(&image.layers) {
+            lease.keep(crate::Resource::Blob(blob.digest.clone()));
+            if self.blob_size(&blob.digest)?.is_some() {
+                continue;
+            }
+            if blob.digest != *diff_id {
+                return Err(Error::NoBlob(blob.digest.clone()));
+            }
+            self.layer_blob(lease, diff_id, crate::Compression::None)?;
+        }
+        Ok(())
+    }
+
     /// Rebuilds layers, blobs, images and names from the disk, for a database that is new.
     pub(crate) fn rebuild(&self) -> Result<()> {
         let layers = self.inner.layers_on_disk()?;
@@ -179,12 +202,13 @@ impl Inner {
     }
 }
 
+fn is_manifest(blob: &&Descriptor) -> bool {
+    [media_type::OCI_MANIFEST, media_type::DOCKER_MANIFEST].contains(&&blob.media_type[..])
+}
+
 fn index_of(images: &[(String, ImageRecord)], names: &[(String, ReferenceRecord)]) -> Index {
     let mut manifests = Vec::new();
     for (id, record) in images {
-        let is_manifest = |m: &&Descriptor| {
-            [media_type::OCI_MANIFEST, media_type::DOCKER_MANIFEST].contains(&&m.media_type[..])
-        };
         let Some(newest) = record.manifests.iter().find(is_manifest) else { continue };
         let mut named = false;
         for (name, row) in names {
