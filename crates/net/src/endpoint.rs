@@ -99,4 +99,7 @@ pub struct DnsConfig {
     pub search: Vec<String>,
     /// Resolver options (`--dns-option`); empty: the host's.
     pub options: Vec<String>,
+    /// The container serves port 53 itself (its image exposes it, or it is published): the name
+    /// server leaves that port free and is reached by a rule in the container's namespace.
+    pub port_53_is_taken: bool,
 }

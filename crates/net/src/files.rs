@@ -187,6 +187,7 @@ mod tests {
             servers: vec!["192.0.2.99".parse().unwrap()],
             search: vec![".".into()],
             options: vec!["timeout:1".into()],
+            port_53_is_taken: false,
         };
         let text = resolv_conf(&host, &asked, Resolution::Internal);
         insta::assert_snapshot!(text, @r"

@@ -8,6 +8,7 @@
 
 pub mod cidr;
 pub mod config;
+mod dns;
 mod driver;
 pub mod endpoint;
 pub mod error;

@@ -50,6 +50,20 @@ pub fn bound(transport: Transport, addr: SocketAddr, reuse: Reuse) -> io::Result
     Ok(fd)
 }
 
+/// A non-blocking TCP socket that has begun to connect: writable when it is done.
+///
+/// # Errors
+/// As socket(2) and connect(2), but for `EINPROGRESS`.
+pub fn connecting(to: SocketAddr) -> io::Result<OwnedFd> {
+    let family = if to.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let fd = rustix::net::socket_with(family, SocketType::STREAM, flags, Some(ipproto::TCP))?;
+    match rustix::net::connect(&fd, &to) {
+        Ok(()) | Err(rustix::io::Errno::INPROGRESS) => Ok(fd),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// Starts listening on a bound TCP socket. Its connections, dying, won't keep the next
 /// `Reuse::TimeWait` socket from the address; while it listens, it is exclusive.
 ///

@@ -99,6 +99,8 @@ pub enum Expr {
     Ct(Ct, Register),
     /// Loads what kind of address the destination is (`RTN_*`, host byte order).
     FibDestinationType(Register),
+    /// Loads a constant.
+    Immediate(Register, Vec<u8>),
     /// Compares.
     Compare(Register, Cmp, Vec<u8>),
     /// Keeps the bits of a mask and sets those of the second value, in place.
@@ -132,7 +134,7 @@ impl Expr {
             Self::Payload(..) => "payload",
             Self::Ct(..) => "ct",
             Self::FibDestinationType(_) => "fib",
-            Self::Verdict(_) => "immediate",
+            Self::Immediate(..) | Self::Verdict(_) => "immediate",
             Self::Compare(..) => "cmp",
             Self::Bits(..) => "bitwise",
             Self::InSet { .. } | Self::FromMap { .. } => "lookup",
@@ -168,6 +170,10 @@ impl Expr {
                 batch.be32(1, to.number());
                 batch.be32(2, RESULT_ADDRTYPE);
                 batch.be32(3, FLAG_DADDR);
+            }
+            Self::Immediate(to, value) => {
+                batch.be32(1, to.number());
+                data(batch, 2, value);
             }
             Self::Compare(from, how, value) => {
                 batch.be32(1, from.number());

@@ -9,6 +9,7 @@
 //! One lock covers everything: the kernel serializes interface changes anyway.
 
 mod forwarding;
+mod naming;
 mod network;
 mod ports;
 mod restore;
@@ -32,6 +33,7 @@ pub use restore::{Restored, RestoredSandbox};
 use crate::{
     cidr::Cidr,
     config::NetworkConfig,
+    dns::{NameService, Server},
     driver::{Host, Made},
     endpoint::{Attachment, DnsConfig, PublishedPort},
     error::{Error, Result},
@@ -98,6 +100,7 @@ pub struct NetworkPlane {
     _guard: Guard,
     namespaces: NamespacePool,
     visitor: Visitor,
+    names: Arc<NameService>,
     state: Mutex<State>,
 }
 
@@ -127,6 +130,8 @@ struct Sandbox {
     attachments: Vec<Attachment>,
     reservations: Vec<Reservation>,
     proxies: Vec<Proxy>,
+    /// The name server, once the container is on a network with names.
+    names: Option<Server>,
     /// Where the firewall and the proxies send published ports now.
     target: Target,
 }
@@ -152,16 +157,23 @@ impl NetworkPlane {
             facts: Facts::default(),
         };
         let visitor = Visitor::default();
+        let names = NameService::new(runtime.clone());
         let mut problems = Vec::new();
         let mut changes = Vec::new();
         for network in restored.networks {
+            naming::add_network(&names, &network);
             match state.adopt_network(network) {
                 Ok(new) => changes.extend(new),
                 Err(error) => problems.push(error),
             }
         }
         for sandbox in restored.sandboxes {
+            let container = sandbox.container.clone();
             changes.extend(state.adopt_sandbox(sandbox, &visitor, &runtime, &mut problems));
+            for attachment in state.sandboxes.get(&container).iter().flat_map(|s| &s.attachments) {
+                naming::add(&names, attachment);
+            }
+            problems.extend(state.settle_names(&container, &names, &visitor).err());
         }
         problems.extend(state.remove_strays().err());
         firewall.assert_with(&changes, drops_foreign)?;
@@ -174,6 +186,7 @@ impl NetworkPlane {
             _guard: guard,
             namespaces,
             visitor,
+            names,
             state: Mutex::new(state),
         };
         Ok((plane, problems))

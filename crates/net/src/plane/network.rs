@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use model::NetworkId;
 
-use super::{Network, NetworkPlane, State};
+use super::{Network, NetworkPlane, State, naming};
 use crate::{
     cidr::Cidr,
     config::{DriverKind, Family, GatewayMode, NetworkConfig, Subnet},
@@ -37,6 +37,7 @@ impl NetworkPlane {
             let _ = driver.remove(&mut state.host, &config, &made);
             return Err(error);
         }
+        naming::add_network(&self.names, &config);
         let book = AddressBook::new(&config);
         state.networks.insert(config.id.clone(), Network { config: config.clone(), made, book });
         Ok(config)
@@ -60,6 +61,7 @@ impl NetworkPlane {
         let closed: Vec<Change> =
             firewall_changes(&network.config).into_iter().map(Change::reverted).collect();
         state.networks.remove(id);
+        self.names.write(|names| names.remove_network(id));
         self.firewall.apply(&closed)
     }
 

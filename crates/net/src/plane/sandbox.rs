@@ -7,7 +7,7 @@ use std::{
 
 use model::{ContainerId, NetworkId};
 
-use super::{Network, NetworkPlane, Sandbox, State};
+use super::{Network, NetworkPlane, Sandbox, State, naming};
 use crate::{
     cidr::{Cidr, Mac},
     config::{DriverKind, Family, GatewayMode},
@@ -61,7 +61,11 @@ impl NetworkPlane {
         };
         let sandbox = state.sandbox_mut(container)?;
         sandbox.attachments.push(attachment.clone());
-        let settled = state.settle_routes(container).and_then(|()| self.retarget(state, container));
+        naming::add(&self.names, &attachment);
+        let settled = state
+            .settle_routes(container)
+            .and_then(|()| self.retarget(state, container))
+            .and_then(|()| state.settle_names(container, &self.names, &self.visitor));
         if let Err(error) = settled {
             // The first failure is the one to tell.
             let _ = self.disconnect(state, container, network);
@@ -91,6 +95,8 @@ impl NetworkPlane {
         link::delete_by_name(&mut batch, &gone.ifname);
         let removed = sandbox.routes.perform(&batch);
         state.release_addresses(&gone);
+        self.names.write(|names| names.remove(network, container));
+        state.settle_names(container, &self.names, &self.visitor)?;
         state.settle_routes(container)?;
         self.retarget(state, container)?;
         self.forget_flows(&[gone]);
@@ -105,6 +111,12 @@ impl NetworkPlane {
         for attachment in &sandbox.attachments {
             state.release_addresses(attachment);
         }
+        self.names.write(|names| {
+            for attachment in &sandbox.attachments {
+                names.remove(&attachment.network, container);
+            }
+            names.set_ready(container, true);
+        });
         state.ports.release(&sandbox.reservations);
         let had_ports = !sandbox.reservations.is_empty();
         let closed: Vec<Change> =
@@ -171,6 +183,7 @@ impl Sandbox {
             reservations: Vec::new(),
             proxies: Vec::new(),
             target: Target::default(),
+            names: None,
         }
     }
 
@@ -191,8 +204,8 @@ impl State {
 
     /// True when the container is on a network with a name service.
     pub(super) fn is_named(&self, sandbox: &Sandbox) -> bool {
-        let networks = sandbox.attachments.iter().filter_map(|a| self.networks.get(&a.network));
-        networks.into_iter().any(|network| !network.config.is_default_bridge)
+        let mut networks = sandbox.attachments.iter().filter_map(|a| self.networks.get(&a.network));
+        networks.any(|network| naming::has_names(&network.config))
     }
 
     /// Decides addresses and names. Addresses are taken; everything else is still untouched.

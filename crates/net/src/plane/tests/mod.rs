@@ -4,6 +4,7 @@
 mod connect;
 mod isolation;
 mod lab;
+mod naming;
 mod publishing;
 mod restart;
 mod timing;
