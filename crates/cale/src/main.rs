@@ -1,14 +1,12 @@
-//! The `cale` binary.
+//! The `cale` binary: engine, client and runtime in one program.
 
+mod cli;
 mod dispatch;
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let args: Vec<String> = std::env::args().collect();
-    if let Some(code) = dispatch::dispatch(&args) {
-        return ExitCode::from(code);
-    }
-    eprintln!("error: this build has only the runtime: cale runtime");
-    ExitCode::from(125)
+    let args: Vec<String> =
+        std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
+    ExitCode::from(dispatch::dispatch(&args))
 }

@@ -27,6 +27,7 @@ pub mod seccomp;
 pub mod session;
 pub mod signal;
 pub mod socket;
+pub mod terminal;
 pub mod trace;
 pub mod tty;
 
