@@ -72,3 +72,31 @@ impl Drop for RawMode {
         }
     }
 }
+
+/// Keeps standard input's terminal from showing what is typed, until dropped.
+#[derive(Debug)]
+pub struct NoEcho {
+    before: Termios,
+}
+
+impl NoEcho {
+    /// Switches the echo off.
+    ///
+    /// # Errors
+    /// The errno of `tcgetattr` or `tcsetattr`.
+    pub fn enter() -> io::Result<Self> {
+        let stdin = io::stdin();
+        let before = termios::tcgetattr(stdin.as_fd())?;
+        let mut silent = before.clone();
+        silent.local_modes.remove(termios::LocalModes::ECHO);
+        termios::tcsetattr(stdin.as_fd(), OptionalActions::Now, &silent)?;
+        Ok(NoEcho { before })
+    }
+}
+
+impl Drop for NoEcho {
+    fn drop(&mut self) {
+        // The terminal may be gone (hang-up): nothing is left to restore then.
+        let _ = termios::tcsetattr(io::stdin(), OptionalActions::Now, &self.before);
+    }
+}

@@ -74,7 +74,13 @@ struct Packer<'a, 'w> {
 }
 
 impl Packer<'_, '_> {
-    fn entry(&mut self, path: &Path, name: &str, below: &str, meta: &fs::Metadata) -> io::Result<()> {
+    fn entry(
+        &mut self,
+        path: &Path,
+        name: &str,
+        below: &str,
+        meta: &fs::Metadata,
+    ) -> io::Result<()> {
         let keep = if below.is_empty() { Keep::Yes } else { (self.keep)(below, meta.is_dir()) };
         if keep == Keep::No {
             return Ok(());
@@ -90,7 +96,8 @@ impl Packer<'_, '_> {
         children.sort();
         for child in children {
             let leaf = child.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            let join = |base: &str| if base.is_empty() { leaf.clone() } else { format!("{base}/{leaf}") };
+            let join =
+                |base: &str| if base.is_empty() { leaf.clone() } else { format!("{base}/{leaf}") };
             let meta = fs::symlink_metadata(&child).map_err(|e| at(&child, e))?;
             self.entry(&child, &join(name.trim_end_matches('/')), &join(below), &meta)?;
         }
@@ -178,7 +185,8 @@ pub fn unpack(source: impl Read, target: &Path, rebase: &Rebase, owners: bool) -
         let Some((leaf, parents)) = parts.split_last() else { continue };
         let dir = open_parents(&root, parents).map_err(|e| at(&shown, e))?;
         let mode = entry.header().mode()? & 0o7777;
-        let time = Time { seconds: i64::try_from(entry.header().mtime()?).unwrap_or(0), nanoseconds: 0 };
+        let time =
+            Time { seconds: i64::try_from(entry.header().mtime()?).unwrap_or(0), nanoseconds: 0 };
         total += entry.header().size()?;
         if entry.header().entry_type() == tar::EntryType::Directory {
             directories.push((parts.clone(), time, mode));
@@ -230,9 +238,7 @@ fn unpack_entry(
     match entry.header().entry_type() {
         T::Directory => match dir.open_dir(leaf) {
             Ok(_) => Ok(()),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                dir.make_dir(leaf, 0o700)
-            }
+            Err(e) if e.kind() == io::ErrorKind::NotFound => dir.make_dir(leaf, 0o700),
             Err(e) => Err(e),
         },
         T::Regular | T::Continuous | T::GNUSparse => {

@@ -35,8 +35,6 @@ env_vars! {
     DOCKER_API_VERSION,
     /// Platform for commands with `--platform`.
     DOCKER_DEFAULT_PLATFORM,
-    /// Hides the hints that some commands print when empty or `false`.
-    DOCKER_CLI_HINTS,
     /// The user's home directory.
     HOME,
     /// Directory of the user's sockets.

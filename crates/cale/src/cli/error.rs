@@ -171,9 +171,16 @@ impl CliError {
 /// Exit code of a failed start: the engine's message tells whether the program was the reason.
 pub fn exit_of_start(message: &str) -> Exit {
     let has = |needle: &str| message.contains(needle);
-    if has("executable file not found") || has("no such file or directory") || has("system cannot find the file specified") {
+    if has("executable file not found")
+        || has("no such file or directory")
+        || has("system cannot find the file specified")
+    {
         Exit::NOT_FOUND
-    } else if has("permission denied") || has("not a directory") || has("is a directory") || has("exec format error") {
+    } else if has("permission denied")
+        || has("not a directory")
+        || has("is a directory")
+        || has("exec format error")
+    {
         Exit::CANNOT_EXECUTE
     } else {
         Exit::ENGINE_FAILED
@@ -217,13 +224,19 @@ mod tests {
     #[test]
     fn our_own_errors_show_their_causes() {
         let error = CliError::file("read x", io::Error::from(io::ErrorKind::NotFound));
-        assert_eq!(error.text("cale", "cp", false), "error: cannot read x\ncaused by: entity not found");
+        assert_eq!(
+            error.text("cale", "cp", false),
+            "error: cannot read x\ncaused by: entity not found"
+        );
     }
 
     #[test]
     fn engine_messages_are_passed_on() {
         let error = CliError::Daemon { status: 404, message: "No such container: x".to_owned() };
-        assert_eq!(error.text("cale", "rm", false), "Error response from daemon: No such container: x");
+        assert_eq!(
+            error.text("cale", "rm", false),
+            "Error response from daemon: No such container: x"
+        );
         assert_eq!(
             error.text("docker", "run", true),
             "docker: Error response from daemon: No such container: x\n\nRun 'docker run --help' for more information"

@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::config::contexts::{self, ContextStore};
 use super::config::ConfigFile;
+use super::config::contexts::{self, ContextStore};
 use super::env_vars::{self, value};
 use super::error::CliError;
 
@@ -159,8 +159,8 @@ fn environment_tls(choice: &Choice, config: &ConfigFile) -> Option<Tls> {
     if !choice.tls && !verify && value(env_vars::DOCKER_TLS).is_none() {
         return None;
     }
-    let dir = value(env_vars::DOCKER_CERT_PATH)
-        .map_or_else(|| config.dir().to_owned(), PathBuf::from);
+    let dir =
+        value(env_vars::DOCKER_CERT_PATH).map_or_else(|| config.dir().to_owned(), PathBuf::from);
     let file = |index: usize, name: &str| match choice.files[index].as_str() {
         "" => Some(dir.join(name)).filter(|path| path.exists()),
         typed => Some(PathBuf::from(typed)),
@@ -237,9 +237,7 @@ fn ssh(rest: &str) -> Option<Transport> {
         return None;
     }
     let (server, port) = match server.rsplit_once(':') {
-        Some((server, port)) if !server.ends_with(':') => {
-            (server, Some(port.parse::<u16>().ok()?))
-        }
+        Some((server, port)) if !server.ends_with(':') => (server, Some(port.parse::<u16>().ok()?)),
         _ => (server, None),
     };
     let server = server.trim_start_matches('[').trim_end_matches(']');

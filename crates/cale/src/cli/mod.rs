@@ -6,6 +6,7 @@
 //! **Invariant**: nothing here uses `engine`; everything goes through the API, so that every
 //! command works on a remote engine too.
 
+mod archive;
 mod commands;
 mod config;
 mod container;
@@ -20,6 +21,7 @@ mod link;
 mod progress;
 mod session;
 mod tree;
+mod upload;
 
 use std::process::ExitCode;
 
@@ -31,7 +33,8 @@ use flags::{Command, Entry, Flag, Group, Matches, Node, help};
 use host::Choice;
 
 /// How we introduce ourselves to engines; some look for Docker's client by this name.
-pub const USER_AGENT: &str = concat!("Docker-Client/28.5.0 cale/", env!("CARGO_PKG_VERSION"), " (linux)");
+pub const USER_AGENT: &str =
+    concat!("Docker-Client/28.5.0 cale/", env!("CARGO_PKG_VERSION"), " (linux)");
 /// Version of the `docker` command that we stand in for.
 pub const DOCKER_VERSION: &str = "28.5.0";
 /// Our own version.
@@ -67,13 +70,15 @@ struct Call<'a> {
 }
 
 fn run(program: &str, words: &[String]) -> Exit {
-    let mut globals = Matches::for_flags(GLOBAL.iter().collect(), "");
+    let mut globals = Matches::for_flags(GLOBAL.iter().collect());
     let flags: Vec<&'static Flag> = GLOBAL.iter().collect();
     let rest = match parse::flags_into(&mut globals, &flags, words, false) {
         Ok(rest) => rest,
         Err(Refusal::Help) => return say(&tree::top_help(program)),
         Err(Refusal::Flag(message) | Refusal::Arity(message)) => {
-            eprintln!("{message}\n\nUsage:  {program} [OPTIONS] COMMAND [ARG...]\n\nRun '{program} --help' for more information");
+            eprintln!(
+                "{message}\n\nUsage:  {program} [OPTIONS] COMMAND [ARG...]\n\nRun '{program} --help' for more information"
+            );
             return Exit::ENGINE_FAILED;
         }
     };
@@ -160,7 +165,9 @@ fn find<'a>(
                 return Ok(Found::Help(help::of_group(program, &path, group)));
             }
             if word.starts_with('-') {
-                return Err(format!("unknown flag: {word}\n\nUsage:  {program} {path} COMMAND\n\nRun '{program} {path} --help' for more information"));
+                return Err(format!(
+                    "unknown flag: {word}\n\nUsage:  {program} {path} COMMAND\n\nRun '{program} {path} --help' for more information"
+                ));
             }
         }
         let Some(entry) = entries.iter().find(|entry| entry.answers_to(word)) else {
@@ -188,9 +195,13 @@ fn find<'a>(
 
 fn unknown(program: &str, path: &str, word: &str) -> String {
     if path.is_empty() {
-        format!("{program}: unknown command: {program} {word}\n\nRun '{program} --help' for more information")
+        format!(
+            "{program}: unknown command: {program} {word}\n\nRun '{program} --help' for more information"
+        )
     } else {
-        format!("{program}: unknown command: {program} {path} {word}\n\nUsage:  {program} {path}\n\nRun '{program} {path} --help' for more information")
+        format!(
+            "{program}: unknown command: {program} {path} {word}\n\nUsage:  {program} {path}\n\nRun '{program} {path} --help' for more information"
+        )
     }
 }
 
@@ -208,7 +219,9 @@ fn perform(cx: &Cx, call: &Call<'_>) -> Exit {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = match runtime {
         Ok(runtime) => runtime,
-        Err(e) => return finish(Err(CliError::file("start the event loop", e)), program, path, command),
+        Err(e) => {
+            return finish(Err(CliError::file("start the event loop", e)), program, path, command);
+        }
     };
     let result = runtime.block_on((command.run)(cx, &matches));
     // A thread may still wait for standard input; it must not keep us.

@@ -113,9 +113,9 @@ impl<'a> Board<'a> {
         }
         let status = message["status"].as_str().unwrap_or("");
         let progress = &message["progressDetail"];
-        let counts = progress["current"].as_i64().map(|current| {
-            (current, progress["total"].as_i64().unwrap_or(0))
-        });
+        let counts = progress["current"]
+            .as_i64()
+            .map(|current| (current, progress["total"].as_i64().unwrap_or(0)));
         let id = message["id"].as_str().unwrap_or("");
         let head = if id.is_empty() { String::new() } else { format!("{id}: ") };
         match self.columns {
@@ -193,16 +193,21 @@ mod tests {
             json!({"status": "Downloading", "id": "a", "progressDetail": {"current": 5, "total": 10}}),
         ];
         let text = shown(Some(120), &messages);
-        assert!(text.ends_with(&format!(
-            "\x1b[2A\x1b[2K\ra: Downloading [{}>{}]        5B/10B\r\x1b[2B",
-            "=".repeat(25),
-            " ".repeat(25)
-        )), "{text:?}");
+        assert!(
+            text.ends_with(&format!(
+                "\x1b[2A\x1b[2K\ra: Downloading [{}>{}]        5B/10B\r\x1b[2B",
+                "=".repeat(25),
+                " ".repeat(25)
+            )),
+            "{text:?}"
+        );
     }
 
     #[test]
     fn errors_end_the_stream() {
-        assert!(error_of(&json!({"errorDetail": {"message": "denied"}, "error": "denied"})).is_some());
+        assert!(
+            error_of(&json!({"errorDetail": {"message": "denied"}, "error": "denied"})).is_some()
+        );
         assert!(error_of(&json!({"status": "fine"})).is_none());
     }
 }

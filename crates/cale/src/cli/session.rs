@@ -46,7 +46,7 @@ impl Session {
     /// [`CliError::Talk`] if the connection breaks, [`CliError::Output`] if our output does.
     pub async fn run(self) -> Result<Ended, CliError> {
         let Session { stream, tty, stdin, keys } = self;
-        let Hijacked { mut output, input, .. } = stream;
+        let Hijacked { mut output, input } = stream;
         let keys = keys.filter(|_| tty);
         let mut sending = Box::pin(send_input(input, stdin, keys));
         let mut demux = Demux::new(tty);
@@ -183,7 +183,8 @@ impl Demux {
                         ));
                     }
                 };
-                let length: [u8; 4] = [self.header[4], self.header[5], self.header[6], self.header[7]];
+                let length: [u8; 4] =
+                    [self.header[4], self.header[5], self.header[6], self.header[7]];
                 self.left = u32::from_be_bytes(length) as usize;
                 self.header.clear();
                 continue;
@@ -212,7 +213,11 @@ mod tests {
             let mut demux = Demux::new(false);
             for part in [&stream[..cut], &stream[cut..]] {
                 let sink = |to_stderr: bool, part: &[u8]| {
-                    if to_stderr { err.extend_from_slice(part) } else { out.extend_from_slice(part) }
+                    if to_stderr {
+                        err.extend_from_slice(part)
+                    } else {
+                        out.extend_from_slice(part)
+                    }
                     Ok(())
                 };
                 demux.split(part, sink).expect("valid");

@@ -6,30 +6,55 @@ use super::flags::{Entry, Group, Node, help};
 /// Words after the program's name.
 pub static TOP: &[Entry] = &[
     Entry::command("attach", &c::attach::ATTACH),
+    Entry::command("build", &c::build::BUILD),
     Entry::command("commit", &c::commit::COMMIT),
+    Entry::command("cp", &c::cp::CP),
     Entry::command("create", &c::create::CREATE),
     Entry::command("diff", &c::diff::DIFF),
+    Entry::command("events", &c::events::EVENTS),
     Entry::command("exec", &c::exec::EXEC),
     Entry::command("export", &c::export::EXPORT),
+    Entry::command("history", &c::history::HISTORY),
     Entry::command("images", &c::images::IMAGES),
+    Entry::command("import", &c::import::IMPORT),
+    Entry::command("info", &c::info::INFO),
     Entry::command("inspect", &c::inspect::INSPECT),
     Entry::command("kill", &c::kill::KILL),
+    Entry::command("load", &c::load::LOAD),
+    Entry::command("login", &c::login::LOGIN),
+    Entry::command("logout", &c::logout::LOGOUT),
     Entry::command("logs", &c::logs::LOGS),
     Entry::command("pause", &c::pause::PAUSE),
     Entry::command("port", &c::port::PORT),
     Entry::command("ps", &c::ps::PS),
     Entry::command("pull", &c::pull::PULL),
+    Entry::command("push", &c::push::PUSH),
     Entry::command("rename", &c::rename::RENAME),
     Entry::command("restart", &c::restart::RESTART),
     Entry::command("rm", &c::rm::RM),
+    Entry::command("rmi", &c::rmi::RMI),
     Entry::command("run", &c::run::RUN),
+    Entry::command("save", &c::save::SAVE),
+    Entry::command("search", &c::search::SEARCH),
     Entry::command("start", &c::start::START),
+    Entry::command("stats", &c::stats::STATS),
     Entry::command("stop", &c::stop::STOP),
+    Entry::command("tag", &c::tag::TAG),
     Entry::command("top", &c::top::TOP),
     Entry::command("unpause", &c::unpause::UNPAUSE),
     Entry::command("update", &c::update::UPDATE),
+    Entry::command("version", &c::version::VERSION_COMMAND),
     Entry::command("wait", &c::wait::WAIT),
+    Entry::command("completion", &c::completion::COMPLETION),
+    Entry::command("help", &c::help::HELP),
+    Entry::command("__complete", &c::completion::ANSWER).hidden(),
+    Entry::group("builder", &BUILDER),
     Entry::group("container", &CONTAINER),
+    Entry::group("context", &CONTEXT),
+    Entry::group("image", &IMAGE),
+    Entry::group("network", &NETWORK),
+    Entry::group("system", &SYSTEM),
+    Entry::group("volume", &VOLUME),
 ];
 
 static CONTAINER: Group = Group {
@@ -37,6 +62,7 @@ static CONTAINER: Group = Group {
     entries: &[
         Entry::command("attach", &c::attach::ATTACH),
         Entry::command("commit", &c::commit::COMMIT),
+        Entry::command("cp", &c::cp::CP),
         Entry::command("create", &c::create::CREATE),
         Entry::command("diff", &c::diff::DIFF),
         Entry::command("exec", &c::exec::EXEC),
@@ -53,11 +79,89 @@ static CONTAINER: Group = Group {
         Entry::command("rm", &c::rm::RM).aliases(&["remove"]),
         Entry::command("run", &c::run::RUN),
         Entry::command("start", &c::start::START),
+        Entry::command("stats", &c::stats::STATS),
         Entry::command("stop", &c::stop::STOP),
         Entry::command("top", &c::top::TOP),
         Entry::command("unpause", &c::unpause::UNPAUSE),
         Entry::command("update", &c::update::UPDATE),
         Entry::command("wait", &c::wait::WAIT),
+    ],
+};
+
+static BUILDER: Group = Group {
+    about: "Manage builds",
+    entries: &[
+        Entry::command("build", &c::build::BUILD),
+        Entry::command("prune", &c::builder::PRUNE),
+    ],
+};
+
+static CONTEXT: Group = Group {
+    about: "Manage contexts: named engines",
+    entries: &[
+        Entry::command("create", &c::context::CREATE),
+        Entry::command("export", &c::context::EXPORT),
+        Entry::command("import", &c::context::IMPORT),
+        Entry::command("inspect", &c::context::INSPECT),
+        Entry::command("ls", &c::context::LS).aliases(&["list"]),
+        Entry::command("rm", &c::context::RM).aliases(&["remove"]),
+        Entry::command("show", &c::context::SHOW),
+        Entry::command("update", &c::context::UPDATE),
+        Entry::command("use", &c::context::USE),
+    ],
+};
+
+static IMAGE: Group = Group {
+    about: "Manage images",
+    entries: &[
+        Entry::command("build", &c::build::BUILD),
+        Entry::command("history", &c::history::HISTORY),
+        Entry::command("import", &c::import::IMPORT),
+        Entry::command("inspect", &c::image_inspect::INSPECT),
+        Entry::command("load", &c::load::LOAD),
+        Entry::command("ls", &c::images::IMAGES).aliases(&["list"]),
+        Entry::command("prune", &c::image_prune::PRUNE),
+        Entry::command("pull", &c::pull::PULL),
+        Entry::command("push", &c::push::PUSH),
+        Entry::command("rm", &c::rmi::RMI).aliases(&["remove"]),
+        Entry::command("save", &c::save::SAVE),
+        Entry::command("tag", &c::tag::TAG),
+    ],
+};
+
+static NETWORK: Group = Group {
+    about: "Manage networks",
+    entries: &[
+        Entry::command("connect", &c::network::CONNECT),
+        Entry::command("create", &c::network::CREATE),
+        Entry::command("disconnect", &c::network::DISCONNECT),
+        Entry::command("inspect", &c::network::INSPECT),
+        Entry::command("ls", &c::network::LS).aliases(&["list"]),
+        Entry::command("prune", &c::network::PRUNE),
+        Entry::command("rm", &c::network::RM).aliases(&["remove"]),
+    ],
+};
+
+static SYSTEM: Group = Group {
+    about: "Manage the engine",
+    entries: &[
+        Entry::command("df", &c::df::DF),
+        Entry::command("dial-stdio", &c::dial_stdio::DIAL_STDIO),
+        Entry::command("events", &c::events::EVENTS),
+        Entry::command("info", &c::info::INFO),
+        Entry::command("prune", &c::system_prune::PRUNE),
+    ],
+};
+
+static VOLUME: Group = Group {
+    about: "Manage volumes",
+    entries: &[
+        Entry::command("create", &c::volume::CREATE),
+        Entry::command("inspect", &c::volume::INSPECT),
+        Entry::command("ls", &c::volume::LS).aliases(&["list"]),
+        Entry::command("prune", &c::volume::PRUNE),
+        Entry::command("rm", &c::volume::RM).aliases(&["remove"]),
+        Entry::command("update", &c::volume::UPDATE),
     ],
 };
 
@@ -72,8 +176,7 @@ pub fn top_help(program: &str) -> String {
     let shown = |entry: &&Entry| !entry.hidden;
     let is_common = |entry: &&Entry| COMMON.contains(&entry.name);
     let common = COMMON.iter().filter_map(|name| TOP.iter().find(|entry| entry.name == *name));
-    let groups =
-        TOP.iter().filter(shown).filter(|entry| matches!(entry.node, Node::Group(_)));
+    let groups = TOP.iter().filter(shown).filter(|entry| matches!(entry.node, Node::Group(_)));
     let others = TOP
         .iter()
         .filter(shown)

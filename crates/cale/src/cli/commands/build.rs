@@ -26,7 +26,8 @@ static FLAGS: &[Flag] = &[
     Flag::new("cache-from", Kind::Strings, "Use this image's layers as cache"),
     Flag::text("cgroup-parent", "Control group to put the steps' ones below"),
     Flag::switch("compress", "Accepted for compatibility; the context is sent as it is").hidden(),
-    Flag::new("cpu-period", Kind::Int, "Period of the processor quota, in microseconds").default("0"),
+    Flag::new("cpu-period", Kind::Int, "Period of the processor quota, in microseconds")
+        .default("0"),
     Flag::new("cpu-quota", Kind::Int, "Processor time per period, in microseconds").default("0"),
     Flag::new("cpu-shares", Kind::Int, "Relative weight of processor time").short('c').default("0"),
     Flag::text("cpuset-cpus", "Processors that may be used (0-3 or 0,1)"),
@@ -85,10 +86,8 @@ async fn build(cx: &Cx, m: &Matches) -> Result<Exit, CliError> {
         .map(|known| (known.server.clone(), known.json()))
         .collect();
     let header = data_encoding::BASE64URL.encode(Json::Object(auths).to_string().as_bytes());
-    let extra = Extra {
-        body: source.body.map(|body| ("application/x-tar", body)),
-        ..Extra::default()
-    };
+    let extra =
+        Extra { body: source.body.map(|body| ("application/x-tar", body)), ..Extra::default() };
     let extra = extra.header("X-Registry-Config", header);
     let reply = cx.link()?.open(http::Method::POST, "/build", &query, extra).await?;
     let mut id = String::new();
@@ -105,7 +104,9 @@ async fn build(cx: &Cx, m: &Matches) -> Result<Exit, CliError> {
     }
     if let Some(path) = m.typed("iidfile") {
         if id.is_empty() {
-            return Err(CliError::invalid(format!("server did not provide an image ID. Cannot write {path}")));
+            return Err(CliError::invalid(format!(
+                "server did not provide an image ID. Cannot write {path}"
+            )));
         }
         fs::write(path, &id).map_err(|e| CliError::file(format!("write {path}"), e))?;
     }
@@ -144,7 +145,8 @@ fn query(cx: &Cx, m: &Matches) -> Result<Query, CliError> {
             query = query.set(name, m.int(flag).to_string());
         }
     }
-    for (flag, name) in [("memory", "memory"), ("memory-swap", "memswap"), ("shm-size", "shmsize")] {
+    for (flag, name) in [("memory", "memory"), ("memory-swap", "memswap"), ("shm-size", "shmsize")]
+    {
         if m.bytes(flag) != 0 {
             query = query.set(name, m.bytes(flag).to_string());
         }
@@ -159,7 +161,10 @@ fn query(cx: &Cx, m: &Matches) -> Result<Query, CliError> {
         .map(|l| json!({"Name": l.name, "Soft": l.soft, "Hard": l.hard}))
         .collect();
     query = query.set("buildargs", build_args(cx, m)?.to_string());
-    query = query.set("labels", Json::Object(pairs(environment::labels(&[], &m.list("label"))?)).to_string());
+    query = query.set(
+        "labels",
+        Json::Object(pairs(environment::labels(&[], &m.list("label"))?)).to_string(),
+    );
     query = query.set("cachefrom", json!(m.list("cache-from")).to_string());
     Ok(query.set("ulimits", Json::from(limits).to_string()))
 }
@@ -191,7 +196,9 @@ fn source(m: &Matches) -> Result<Source, CliError> {
     }
     if place == "-" {
         if file == "-" {
-            return Err(CliError::invalid("invalid argument: can't use stdin for both build context and dockerfile"));
+            return Err(CliError::invalid(
+                "invalid argument: can't use stdin for both build context and dockerfile",
+            ));
         }
         return Ok(from_stdin(file));
     }
@@ -199,7 +206,9 @@ fn source(m: &Matches) -> Result<Source, CliError> {
     if !root.is_dir() {
         let e = fs::metadata(&root).err();
         let reason = if e.is_some() { "not found" } else { "is not a directory" };
-        return Err(CliError::invalid(format!("unable to prepare context: path {place:?} {reason}")));
+        return Err(CliError::invalid(format!(
+            "unable to prepare context: path {place:?} {reason}"
+        )));
     }
     from_directory(&root, file)
 }
@@ -217,7 +226,11 @@ fn from_stdin(file: &str) -> Source {
         || start.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]);
     let rest = std::io::Cursor::new(start).chain(std::io::stdin());
     if is_archive {
-        return Source { remote: String::new(), dockerfile: file.to_owned(), body: Some(upload::reader(rest)) };
+        return Source {
+            remote: String::new(),
+            dockerfile: file.to_owned(),
+            body: Some(upload::reader(rest)),
+        };
     }
     let body = upload::writer(move |out| {
         let mut text = Vec::new();
@@ -284,9 +297,7 @@ fn from_directory(root: &Path, file: &str) -> Result<Source, CliError> {
         let mut keep = |path: &str, is_dir: bool| keep(&patterns, &sent, path, is_dir);
         match added {
             None => archive::pack(&root, "", false, &mut keep, out).map(drop),
-            Some(text) => {
-                archive::pack_with(&root, &[(&sent, &text)], &mut keep, out)
-            }
+            Some(text) => archive::pack_with(&root, &[(&sent, &text)], &mut keep, out),
         }
     });
     Ok(Source { remote: String::new(), dockerfile: name, body: Some(body) })
@@ -312,7 +323,8 @@ mod tests {
 
     #[test]
     fn ignored_paths_stay_behind() {
-        let patterns = Patterns::from_file("target\n!target/keep\n*.log\nsub/Dockerfile").expect("valid");
+        let patterns =
+            Patterns::from_file("target\n!target/keep\n*.log\nsub/Dockerfile").expect("valid");
         let of = |path: &str, is_dir| keep(&patterns, "sub/Dockerfile", path, is_dir);
         assert_eq!(of("a.log", false), Keep::No);
         assert_eq!(of("src", true), Keep::Yes);

@@ -130,7 +130,12 @@ async fn objects(cx: &Cx, command: &Command, before: &[String]) -> Vec<String> {
         match &item[key] {
             serde_json::Value::String(name) => names.push(name.clone()),
             other => names.extend(
-                other.as_array().into_iter().flatten().filter_map(|n| n.as_str()).map(|name| name.trim_start_matches('/').to_owned()),
+                other
+                    .as_array()
+                    .into_iter()
+                    .flatten()
+                    .filter_map(|n| n.as_str())
+                    .map(|name| name.trim_start_matches('/').to_owned()),
             ),
         }
     }

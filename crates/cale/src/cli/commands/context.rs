@@ -26,7 +26,11 @@ fn store(cx: &Cx) -> ContextStore {
 
 static ENDPOINT: &[Flag] = &[
     Flag::text("description", "What the context is for"),
-    Flag::new("docker", Kind::Fields("stringToString"), "The engine: host=…,ca=…,cert=…,key=…,skip-tls-verify=…"),
+    Flag::new(
+        "docker",
+        Kind::Fields("stringToString"),
+        "The engine: host=…,ca=…,cert=…,key=…,skip-tls-verify=…",
+    ),
 ];
 
 static FROM: &[Flag] = &[Flag::text("from", "Copy this context")];
@@ -48,7 +52,8 @@ fn docker(cx: &Cx, m: &Matches) -> Result<Option<Docker>, CliError> {
             .split_once('=')
             .ok_or_else(|| CliError::invalid(format!("{field} must be formatted as key=value")))?;
         let mut file = |name: &str| -> Result<(), CliError> {
-            let content = fs::read(value).map_err(|e| CliError::file(format!("read {value}"), e))?;
+            let content =
+                fs::read(value).map_err(|e| CliError::file(format!("read {value}"), e))?;
             docker.files.push((name.to_owned(), content));
             Ok(())
         };
@@ -279,7 +284,9 @@ fn remove(cx: &Cx, name: &str, force: bool) -> Result<(), CliError> {
     let mut config = ConfigFile::load(&cx.config_dir)?;
     if config.text("currentContext") == name {
         if !force {
-            return Err(CliError::invalid(format!("context {name:?} is in use, set -f flag to force remove")));
+            return Err(CliError::invalid(format!(
+                "context {name:?} is in use, set -f flag to force remove"
+            )));
         }
         config.set_text("currentContext", "");
         config.save()?;
@@ -428,11 +435,14 @@ fn unpacked(source: impl Read) -> std::io::Result<(Context, Vec<(String, Vec<u8>
         let tls = TLS_FILES.iter().find(|name| path == Path::new("tls/docker").join(name));
         match (path == Path::new("meta.json"), tls) {
             (true, _) => {
-                let meta: Json = serde_json::from_slice(&content).map_err(|e| wrong(e.to_string()))?;
+                let meta: Json =
+                    serde_json::from_slice(&content).map_err(|e| wrong(e.to_string()))?;
                 context = Some(Context::from_json(&meta));
             }
             (false, Some(name)) => files.push(((*name).to_owned(), content)),
-            (false, None) => return Err(wrong(format!("unexpected context file: {}", path.display()))),
+            (false, None) => {
+                return Err(wrong(format!("unexpected context file: {}", path.display())));
+            }
         }
     }
     let context = context.ok_or_else(|| wrong("no meta.json in the archive".to_owned()))?;

@@ -131,7 +131,11 @@ fn last_name(path: &str) -> &str {
 }
 
 fn asserts_dir(path: &str) -> bool {
-    path.ends_with('/') || path.ends_with("/.") || path == "." || path.ends_with("/..") || path == ".."
+    path.ends_with('/')
+        || path.ends_with("/.")
+        || path == "."
+        || path.ends_with("/..")
+        || path == ".."
 }
 
 /// Where a copy goes: the directory to unpack in, and the name that the source gets there (empty:
@@ -145,7 +149,9 @@ fn place(
     let parent_and_name = || {
         let path = target.trim_end_matches('/');
         let name = last_name(path).to_owned();
-        let parent = path.rsplit_once('/').map_or(".", |(parent, _)| if parent.is_empty() { "/" } else { parent });
+        let parent = path
+            .rsplit_once('/')
+            .map_or(".", |(parent, _)| if parent.is_empty() { "/" } else { parent });
         (parent.to_owned(), name)
     };
     match target_kind {
@@ -185,7 +191,9 @@ async fn from(
     let mut reply = link.open(http::Method::GET, &endpoint, &query, Extra::default()).await?;
     if target == "-" {
         if session::is_terminal(std::io::stdout()) {
-            return Err(CliError::invalid("cowardly refusing to copy to a terminal. Redirect the output"));
+            return Err(CliError::invalid(
+                "cowardly refusing to copy to a terminal. Redirect the output",
+            ));
         }
         while let Some(chunk) = reply.chunk().await? {
             use std::io::Write;
@@ -198,7 +206,9 @@ async fn from(
     let contents = path.ends_with("/.");
     let (dir, name) = place(found.is_dir, contents, target, local)?;
     if !Path::new(&dir).is_dir() {
-        return Err(CliError::invalid(format!("invalid output path: directory {dir:?} does not exist")));
+        return Err(CliError::invalid(format!(
+            "invalid output path: directory {dir:?} does not exist"
+        )));
     }
     // With `/.` the archive's root is called "." or like the directory; both are the content.
     let own = last_name(&path).to_owned();
@@ -211,7 +221,8 @@ async fn from(
         (true, false) => return unpack_contents(reply, &PathBuf::from(target), m).await,
         (false, _) => Rebase { from: own, to },
     };
-    let (copied, shown) = (unpack(reply, PathBuf::from(dir), rebase, m.on("archive")).await?, target);
+    let (copied, shown) =
+        (unpack(reply, PathBuf::from(dir), rebase, m.on("archive")).await?, target);
     say(m, copied, shown);
     Ok(Exit::SUCCESS)
 }
@@ -222,7 +233,8 @@ async fn unpack_contents(
     target: &Path,
     m: &Matches,
 ) -> Result<Exit, CliError> {
-    fs::create_dir(target).map_err(|e| CliError::file(format!("create {}", target.display()), e))?;
+    fs::create_dir(target)
+        .map_err(|e| CliError::file(format!("create {}", target.display()), e))?;
     let owners = m.on("archive");
     let copied = unpack(reply, target.to_owned(), Rebase::default(), owners).await?;
     say(m, copied, &target.display().to_string());
@@ -287,7 +299,10 @@ async fn to(
         target = joined(&target, &link_target.clone());
         found = stat(link, container, &target).await;
     }
-    if let Err(error @ CliError::Daemon { status: 500.., .. } | error @ CliError::Unreachable { .. }) = found {
+    if let Err(
+        error @ CliError::Daemon { status: 500.., .. } | error @ CliError::Unreachable { .. },
+    ) = found
+    {
         return Err(error);
     }
     let kind = found.as_ref().ok().map(|info| info.is_dir);
@@ -332,7 +347,9 @@ async fn to(
 
 fn missing(source: &str, e: io::Error) -> CliError {
     match e.kind() {
-        io::ErrorKind::NotFound => CliError::invalid(format!("lstat {source}: no such file or directory")),
+        io::ErrorKind::NotFound => {
+            CliError::invalid(format!("lstat {source}: no such file or directory"))
+        }
         _ => CliError::file(format!("read {source}"), e),
     }
 }

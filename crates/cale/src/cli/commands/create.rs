@@ -75,7 +75,10 @@ pub async fn create(cx: &Cx, m: &Matches, attached: Attached) -> Result<String, 
 
 async fn post(cx: &Cx, query: &Query, body: &Json) -> Result<Json, CliError> {
     let link = cx.link()?;
-    link.open(http::Method::POST, "/containers/create", query, Extra::json(body)).await?.json().await
+    link.open(http::Method::POST, "/containers/create", query, Extra::json(body))
+        .await?
+        .json()
+        .await
 }
 
 /// A 404 of `create` may also be about a network or another container.

@@ -12,10 +12,8 @@ use crate::cli::format::rows::{self, Format, Row};
 use crate::cli::format::{time, units};
 use crate::cli::link::Query;
 
-static FLAGS: &[Flag] = &[
-    Flag::text("format", FORMAT_HELP),
-    Flag::switch("verbose", "Show each object").short('v'),
-];
+static FLAGS: &[Flag] =
+    &[Flag::text("format", FORMAT_HELP), Flag::switch("verbose", "Show each object").short('v')];
 
 const TABLE: &str = "{{.Type}}\t{{.TotalCount}}\t{{.Active}}\t{{.Size}}\t{{.Reclaimable}}";
 
@@ -82,9 +80,8 @@ fn summary(usage: &Json) -> Vec<Row> {
         })
         .sum();
     let containers = list(usage, "Containers");
-    let running = |c: &&&Json| {
-        matches!(c["State"].as_str(), Some("running" | "paused" | "restarting"))
-    };
+    let running =
+        |c: &&&Json| matches!(c["State"].as_str(), Some("running" | "paused" | "restarting"));
     let own = |c: &&Json| number(c, "SizeRw");
     let volumes = list(usage, "Volumes");
     let busy = |v: &&&Json| v["UsageData"]["RefCount"].as_i64().unwrap_or(0) > 0;
@@ -92,15 +89,26 @@ fn summary(usage: &Json) -> Vec<Row> {
     let cache = list(usage, "BuildCache");
     let private = |c: &&&Json| c["Shared"] != true;
     let cache_size: f64 = cache.iter().filter(private).map(|c| number(c, "Size")).sum();
-    let cache_used: f64 =
-        cache.iter().filter(private).filter(|c| c["InUse"] == true).map(|c| number(c, "Size")).sum();
+    let cache_used: f64 = cache
+        .iter()
+        .filter(private)
+        .filter(|c| c["InUse"] == true)
+        .map(|c| number(c, "Size"))
+        .sum();
     let total = |items: &[&Json], size: &dyn Fn(&&Json) -> f64| items.iter().map(size).sum::<f64>();
     let containers_size = total(&containers, &own);
     let running_size: f64 = containers.iter().filter(running).map(own).sum();
     let volumes_size = total(&volumes, &size_of);
     let busy_size: f64 = volumes.iter().filter(busy).map(size_of).sum();
     vec![
-        line("Images", images.len(), images.iter().filter(used).count(), layers, (layers - in_use).max(0.0), true),
+        line(
+            "Images",
+            images.len(),
+            images.iter().filter(used).count(),
+            layers,
+            (layers - in_use).max(0.0),
+            true,
+        ),
         line(
             "Containers",
             containers.len(),

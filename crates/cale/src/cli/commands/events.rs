@@ -13,7 +13,10 @@ static FLAGS: &[Flag] = &[
     Flag::new("filter", Kind::Filter, "Show only those for which this is true (type=container)")
         .short('f'),
     Flag::text("format", "How to print: 'json', or a Go template for each line"),
-    Flag::text("since", "Show what happened since then (2013-01-02T13:23:37Z, or 42m for relative)"),
+    Flag::text(
+        "since",
+        "Show what happened since then (2013-01-02T13:23:37Z, or 42m for relative)",
+    ),
     Flag::text("until", "Stop at this time (2013-01-02T13:23:37Z, or 42m for relative)"),
 ];
 
@@ -61,7 +64,11 @@ fn line(event: &Json) -> String {
     let zone = jiff::tz::TimeZone::system();
     let when = jiff::Timestamp::from_nanosecond(i128::from(nanos)).map(|t| {
         let zoned = t.to_zoned(zone);
-        let offset = if zoned.offset().seconds() == 0 { "Z".to_owned() } else { zoned.strftime("%:z").to_string() };
+        let offset = if zoned.offset().seconds() == 0 {
+            "Z".to_owned()
+        } else {
+            zoned.strftime("%:z").to_string()
+        };
         format!("{}{offset}", zoned.strftime("%Y-%m-%dT%H:%M:%S.%9f"))
     });
     let actor = &event["Actor"];

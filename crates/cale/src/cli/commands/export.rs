@@ -2,8 +2,8 @@
 
 use super::container_path;
 use crate::cli::context::Cx;
-use crate::cli::exit::Exit;
 use crate::cli::error::CliError;
+use crate::cli::exit::Exit;
 use crate::cli::flags::{Arity, Flag, command};
 use crate::cli::link::{Query, Reply};
 
@@ -33,7 +33,8 @@ pub async fn to_output(cx: &Cx, output: &str, path: &str, query: &Query) -> Resu
             "cowardly refusing to save to a terminal. Use the -o flag or redirect",
         ));
     }
-    if let Some(parent) = std::path::Path::new(output).parent().filter(|p| !p.as_os_str().is_empty())
+    if let Some(parent) =
+        std::path::Path::new(output).parent().filter(|p| !p.as_os_str().is_empty())
         && !parent.is_dir()
     {
         return Err(CliError::invalid(format!(
@@ -56,7 +57,8 @@ async fn save(mut reply: Reply<'_>, output: &str) -> Result<(), CliError> {
     }
     let failed = |e| CliError::file(format!("write {output}"), e);
     let special = std::fs::metadata(output).is_ok_and(|m| !m.is_file());
-    let name = if special { output.to_owned() } else { format!("{output}.tmp{}", std::process::id()) };
+    let name =
+        if special { output.to_owned() } else { format!("{output}.tmp{}", std::process::id()) };
     let mut file = std::fs::File::create(&name).map_err(failed)?;
     let result = async {
         while let Some(chunk) = reply.chunk().await? {

@@ -12,7 +12,8 @@ use crate::cli::format::units;
 use crate::cli::link::Query;
 
 static ALL: &[Flag] =
-    &[Flag::switch("all", "Remove all images that no container uses, not only nameless ones").short('a')];
+    &[Flag::switch("all", "Remove all images that no container uses, not only nameless ones")
+        .short('a')];
 
 command! {
     /// Remove unused images.

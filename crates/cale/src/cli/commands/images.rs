@@ -14,8 +14,12 @@ use crate::cli::link::Query;
 static FLAGS: &[Flag] = &[
     Flag::switch("all", "Show intermediate images too").short('a'),
     Flag::switch("digests", "Show digests"),
-    Flag::new("filter", Kind::Filter, "Show only those for which this is true (dangling=…, label=…)")
-        .short('f'),
+    Flag::new(
+        "filter",
+        Kind::Filter,
+        "Show only those for which this is true (dangling=…, label=…)",
+    )
+    .short('f'),
     Flag::text("format", FORMAT_HELP),
     Flag::switch("no-trunc", "Don't shorten anything"),
     Flag::switch("quiet", "Show only IDs").short('q'),
@@ -69,7 +73,8 @@ const TABLE: &str = "{{.Repository}}\t{{.Tag}}\t{{.ID}}\t{{.CreatedSince}}\t{{.S
 const TABLE_WITH_DIGEST: &str =
     "{{.Repository}}\t{{.Tag}}\t{{.Digest}}\t{{.ID}}\t{{.CreatedSince}}\t{{.Size}}";
 
-const HEADERS: &[(&str, &str)] = &[
+/// Column titles by field.
+pub const HEADERS: &[(&str, &str)] = &[
     ("ID", "IMAGE ID"),
     ("Repository", "REPOSITORY"),
     ("Tag", "TAG"),
@@ -172,7 +177,7 @@ fn row(
         .text("CreatedSince", since(created, now))
         .text("CreatedAt", time::local_go(created))
         .text("Size", units::human_size_short(size))
-        .text("VirtualSize", units::human_size_short(size))
+        .text("VirtualSize", units::human_size(size))
         .text("SharedSize", known(shared))
         .text("UniqueSize", known(unique))
         .text("Containers", if containers < 0 { "N/A".to_owned() } else { containers.to_string() })
@@ -184,7 +189,9 @@ pub fn since(created: i64, now: Timestamp) -> String {
 }
 
 fn check_tree(m: &Matches) -> Result<(), CliError> {
-    for (flag, name) in [("quiet", "--quiet"), ("no-trunc", "--no-trunc"), ("digests", "--show-digest")] {
+    for (flag, name) in
+        [("quiet", "--quiet"), ("no-trunc", "--no-trunc"), ("digests", "--show-digest")]
+    {
         if m.on(flag) {
             return Err(CliError::invalid(format!("{name} is not yet supported with --tree")));
         }
@@ -213,7 +220,9 @@ fn tree(list: &[Json]) -> String {
         let images: Vec<&Json> = manifests.iter().filter(|m| m["Kind"] == "image").collect();
         let content: f64 = images.iter().filter_map(|m| m["Size"]["Content"].as_f64()).sum();
         let used = image["Containers"].as_i64().unwrap_or(0) > 0
-            || images.iter().any(|m| m["ImageData"]["Containers"].as_array().is_some_and(|c| !c.is_empty()));
+            || images
+                .iter()
+                .any(|m| m["ImageData"]["Containers"].as_array().is_some_and(|c| !c.is_empty()));
         let (last, others) = names.split_last().map_or(("", &[][..]), |(l, o)| (*l, o));
         others.iter().for_each(|name| text.push_str(&format!("{name}\t\t\t\t\n")));
         text.push_str(&format!(
@@ -227,8 +236,13 @@ fn tree(list: &[Json]) -> String {
             let branch = if index + 1 == images.len() { "└─" } else { "├─" };
             let platform = &manifest["ImageData"]["Platform"];
             let part = |key: &str| platform[key].as_str().unwrap_or("");
-            let variant = if part("variant").is_empty() { String::new() } else { format!("/{}", part("variant")) };
-            let used = manifest["ImageData"]["Containers"].as_array().is_some_and(|c| !c.is_empty());
+            let variant = if part("variant").is_empty() {
+                String::new()
+            } else {
+                format!("/{}", part("variant"))
+            };
+            let used =
+                manifest["ImageData"]["Containers"].as_array().is_some_and(|c| !c.is_empty());
             text.push_str(&format!(
                 "{branch} {}/{}{variant}\t{}\t{}\t{}\t{}\n",
                 part("os"),
@@ -242,7 +256,6 @@ fn tree(list: &[Json]) -> String {
     }
     columns::align(&text)
 }
-
 
 #[cfg(test)]
 mod tests {

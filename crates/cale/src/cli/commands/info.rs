@@ -1,7 +1,5 @@
 //! `info`: the engine and its machine.
 
-use std::fmt::Write;
-
 use gotmpl::MissingKey;
 use serde_json::{Value as Json, json};
 
@@ -83,8 +81,7 @@ fn server_text(info: &Json) -> String {
         other => other.to_string(),
     };
     let mut line = |title: &str, value: String| {
-        // Writing to a String can't fail.
-        drop(writeln!(text, " {title}: {value}"));
+        text.push_str(&format!(" {title}: {value}\n"));
     };
     line("Containers", word(&info["Containers"]));
     for (title, key) in [
@@ -111,9 +108,11 @@ fn server_text(info: &Json) -> String {
     line("Runtimes", runtimes.join(" "));
     line("Default Runtime", word(&info["DefaultRuntime"]));
     line("Init Binary", word(&info["InitBinary"]));
-    for (title, key) in
-        [("containerd version", "ContainerdCommit"), ("runc version", "RuncCommit"), ("init version", "InitCommit")]
-    {
+    for (title, key) in [
+        ("containerd version", "ContainerdCommit"),
+        ("runc version", "RuncCommit"),
+        ("init version", "InitCommit"),
+    ] {
         line(title, word(&info[key]["ID"]));
     }
     security(info, &mut line);
@@ -145,11 +144,9 @@ fn server_text(info: &Json) -> String {
             line(title, word(&info[key]));
         }
     }
-    for (title, key) in [
-        ("HTTP Proxy", "HttpProxy"),
-        ("HTTPS Proxy", "HttpsProxy"),
-        ("No Proxy", "NoProxy"),
-    ] {
+    for (title, key) in
+        [("HTTP Proxy", "HttpProxy"), ("HTTPS Proxy", "HttpsProxy"), ("No Proxy", "NoProxy")]
+    {
         if !word(&info[key]).is_empty() {
             line(title, word(&info[key]));
         }
@@ -191,7 +188,10 @@ fn labels_and_registries(info: &Json, line: &mut impl FnMut(&str, String)) {
     let labels = info["Labels"].as_array().map(Vec::as_slice).unwrap_or_default();
     if !labels.is_empty() {
         line("Labels", String::new());
-        labels.iter().filter_map(Json::as_str).for_each(|label| line(&format!(" {label}"), String::new()));
+        labels
+            .iter()
+            .filter_map(Json::as_str)
+            .for_each(|label| line(&format!(" {label}"), String::new()));
     }
     line("Experimental", info["ExperimentalBuild"].to_string());
     let registry = &info["RegistryConfig"];

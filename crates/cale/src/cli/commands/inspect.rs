@@ -13,11 +13,8 @@ use crate::cli::format::template::{self, Parsed};
 use crate::cli::link::{Link, Query, query};
 
 /// `--format` of every `inspect`.
-pub static FORMAT: &[Flag] = &[Flag::text(
-    "format",
-    "How to print: 'json', or a Go template for each object",
-)
-.short('f')];
+pub static FORMAT: &[Flag] =
+    &[Flag::text("format", "How to print: 'json', or a Go template for each object").short('f')];
 
 /// `--size`.
 pub static SIZE: &[Flag] = &[Flag::switch("size", "Show sizes of a container").short('s')];
@@ -88,12 +85,7 @@ const SPECIAL: &[Kind] = &[
 ///
 /// # Errors
 /// What was not found, after printing the rest.
-pub async fn inspect(
-    cx: &Cx,
-    m: &Matches,
-    kinds: &[Kind],
-    size: bool,
-) -> Result<Exit, CliError> {
+pub async fn inspect(cx: &Cx, m: &Matches, kinds: &[Kind], size: bool) -> Result<Exit, CliError> {
     let link = cx.link()?;
     let (mut found, mut failures) = (Vec::new(), Vec::new());
     for name in m.args() {
@@ -132,7 +124,8 @@ fn is_elsewhere(error: &CliError) -> bool {
 pub fn print(documents: &[String], format: &str) -> Result<(), CliError> {
     match format {
         "" => {
-            let list = format!("[{}]", documents.iter().map(|d| d.trim()).collect::<Vec<_>>().join(","));
+            let list =
+                format!("[{}]", documents.iter().map(|d| d.trim()).collect::<Vec<_>>().join(","));
             out!("{}\n", json_text::indent(&list, "", "    "))
         }
         "json" => {
@@ -151,15 +144,42 @@ pub fn print(documents: &[String], format: &str) -> Result<(), CliError> {
 }
 
 /// Keys that the engine leaves out when they are empty; templates may ask for them all the same.
-const OPTIONAL: &[&str] = &["SizeRw", "SizeRootFs", "Health", "Size", "VirtualSize", "Parent",
-    "Comment", "DockerVersion", "Author", "Container", "GraphDriver", "ImageManifestDescriptor",
-    "Healthcheck", "Status", "UsageData", "Config", "Peers", "Services", "RepoDigests", "RepoTags",
-    "Variant", "OsVersion", "Descriptor", "Manifests", "Storage", "Node", "Identity"];
+const OPTIONAL: &[&str] = &[
+    "SizeRw",
+    "SizeRootFs",
+    "Health",
+    "Size",
+    "VirtualSize",
+    "Parent",
+    "Comment",
+    "DockerVersion",
+    "Author",
+    "Container",
+    "GraphDriver",
+    "ImageManifestDescriptor",
+    "Healthcheck",
+    "Status",
+    "UsageData",
+    "Config",
+    "Peers",
+    "Services",
+    "RepoDigests",
+    "RepoTags",
+    "Variant",
+    "OsVersion",
+    "Descriptor",
+    "Manifests",
+    "Storage",
+    "Node",
+    "Identity",
+];
 
 fn by_template(parsed: &Parsed, document: &Json) -> Result<String, CliError> {
-    if let Some(unknown) = parsed.top_fields().iter().find(|field| {
-        document.get(field.as_str()).is_none() && !OPTIONAL.contains(&field.as_str())
-    }) {
+    if let Some(unknown) = parsed
+        .top_fields()
+        .iter()
+        .find(|field| document.get(field.as_str()).is_none() && !OPTIONAL.contains(&field.as_str()))
+    {
         return Err(CliError::Template {
             message: format!(
                 "template parsing error: template: :1:2: executing \"\" at <.{unknown}>: map has no entry for key {unknown:?}"

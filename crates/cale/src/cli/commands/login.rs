@@ -35,10 +35,14 @@ async fn login(cx: &Cx, m: &Matches) -> Result<Exit, CliError> {
     }
     if m.on("password-stdin") {
         if m.given("password") {
-            return Err(CliError::invalid("conflicting options: cannot specify both --password and --password-stdin"));
+            return Err(CliError::invalid(
+                "conflicting options: cannot specify both --password and --password-stdin",
+            ));
         }
         if username.is_empty() {
-            return Err(CliError::invalid("the --password-stdin option requires --username to be set"));
+            return Err(CliError::invalid(
+                "the --password-stdin option requires --username to be set",
+            ));
         }
         std::io::stdin()
             .read_to_string(&mut password)
@@ -54,7 +58,9 @@ async fn login(cx: &Cx, m: &Matches) -> Result<Exit, CliError> {
     } else {
         if username.is_empty() || password.is_empty() {
             if !session::is_terminal(std::io::stdin()) {
-                return Err(CliError::invalid("Error: Cannot perform an interactive login from a non TTY device"));
+                return Err(CliError::invalid(
+                    "Error: Cannot perform an interactive login from a non TTY device",
+                ));
             }
             ask(&mut username, &mut password, &known.username)?;
         }

@@ -11,7 +11,10 @@ use crate::cli::session::Demux;
 static FLAGS: &[Flag] = &[
     Flag::switch("details", "Show the attributes that the log driver keeps"),
     Flag::switch("follow", "Go on showing what is written").short('f'),
-    Flag::text("since", "Show what was written since then (2013-01-02T13:23:37Z, or 42m for relative)"),
+    Flag::text(
+        "since",
+        "Show what was written since then (2013-01-02T13:23:37Z, or 42m for relative)",
+    ),
     Flag::text("tail", "Show only this many of the last lines").short('n').default("all"),
     Flag::switch("timestamps", "Show when each line was written").short('t'),
     Flag::text("until", "Show what was written before then (2013-01-02T13:23:37Z, or 42m)"),

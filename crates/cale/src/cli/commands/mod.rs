@@ -2,29 +2,56 @@
 //! function does it.
 
 pub mod attach;
+pub mod build;
+pub mod builder;
 pub mod commit;
+pub mod completion;
 pub mod container_prune;
+pub mod context;
+pub mod cp;
 pub mod create;
+pub mod df;
+pub mod dial_stdio;
 pub mod diff;
+pub mod events;
 pub mod exec;
 pub mod export;
+pub mod help;
+pub mod history;
+pub mod image_inspect;
+pub mod image_prune;
 pub mod images;
+pub mod import;
+pub mod info;
 pub mod inspect;
 pub mod kill;
+pub mod load;
+pub mod login;
+pub mod logout;
 pub mod logs;
+pub mod network;
 pub mod pause;
 pub mod port;
 pub mod ps;
 pub mod pull;
+pub mod push;
 pub mod rename;
 pub mod restart;
 pub mod rm;
+pub mod rmi;
 pub mod run;
+pub mod save;
+pub mod search;
 pub mod start;
+pub mod stats;
 pub mod stop;
+pub mod system_prune;
+pub mod tag;
 pub mod top;
 pub mod unpause;
 pub mod update;
+pub mod version;
+pub mod volume;
 pub mod wait;
 
 use std::future::Future;
@@ -51,7 +78,8 @@ pub async fn each<'a, F>(
 where
     F: Future<Output = Result<Option<String>, CliError>> + 'a,
 {
-    let mut results = futures_util::stream::iter(names.iter().map(|n| action(n))).buffered(PARALLEL);
+    let mut results =
+        futures_util::stream::iter(names.iter().map(|n| action(n))).buffered(PARALLEL);
     let mut failures = Vec::new();
     while let Some(result) = results.next().await {
         match result {
@@ -67,7 +95,10 @@ where
 /// Path below `/containers/`, with the name escaped.
 pub fn container_path(name: &str, rest: &str) -> String {
     // A slash in a container's name is only allowed in front, where it means nothing.
-    format!("/containers/{}{rest}", query::segment(name.trim_start_matches('/')).replace('/', "%2F"))
+    format!(
+        "/containers/{}{rest}",
+        query::segment(name.trim_start_matches('/')).replace('/', "%2F")
+    )
 }
 
 /// Asks a yes-or-no question on standard error; only `y` is yes.
@@ -89,7 +120,10 @@ pub fn confirm(question: &str) -> Result<bool, CliError> {
 ///
 /// # Errors
 /// If the configuration can't be read.
-pub fn prune_filters(cx: &Cx, typed: Vec<(String, String)>) -> Result<Vec<(String, String)>, CliError> {
+pub fn prune_filters(
+    cx: &Cx,
+    typed: Vec<(String, String)>,
+) -> Result<Vec<(String, String)>, CliError> {
     let mut filters = typed;
     if let Some(serde_json::Value::Array(more)) = cx.config()?.list("pruneFilters") {
         for filter in more.iter().filter_map(serde_json::Value::as_str) {

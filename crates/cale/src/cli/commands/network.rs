@@ -185,7 +185,9 @@ fn ipam(m: &Matches) -> Result<Vec<Json>, CliError> {
         contains(subnet, subnet)?;
         for other in &subnets[..index] {
             if contains(other, subnet)? || contains(subnet, other)? {
-                return Err(CliError::invalid("multiple overlapping subnet configuration is not supported"));
+                return Err(CliError::invalid(
+                    "multiple overlapping subnet configuration is not supported",
+                ));
             }
         }
         configs.push([("Subnet".to_owned(), json!(subnet))].into_iter().collect());
@@ -263,8 +265,12 @@ command! {
 static CONNECT_FLAGS: &[Flag] = &[
     Flag::new("alias", Kind::Strings, "Add a name for the container in this network"),
     Flag::new("driver-opt", Kind::Strings, "Option of the driver (name=value)"),
-    Flag::new("gw-priority", Kind::Int, "The network with the highest one gives the default gateway")
-        .default("0"),
+    Flag::new(
+        "gw-priority",
+        Kind::Int,
+        "The network with the highest one gives the default gateway",
+    )
+    .default("0"),
     Flag::text("ip", "IPv4 address, such as 172.30.100.104"),
     Flag::text("ip6", "IPv6 address, such as 2001:db8::33"),
     Flag::list("link", "Link to another container (name[:alias])"),

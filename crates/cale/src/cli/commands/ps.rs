@@ -16,7 +16,9 @@ static FLAGS: &[Flag] = &[
     Flag::new("filter", Kind::Filter, "Show only those for which this is true (name=…, status=…)")
         .short('f'),
     Flag::text("format", FORMAT_HELP),
-    Flag::new("last", Kind::Int, "Show the N newest containers, in any state").short('n').default("-1"),
+    Flag::new("last", Kind::Int, "Show the N newest containers, in any state")
+        .short('n')
+        .default("-1"),
     Flag::switch("latest", "Show the newest container, in any state").short('l'),
     Flag::switch("no-trunc", "Don't shorten anything"),
     Flag::switch("quiet", "Show only IDs").short('q'),
@@ -51,10 +53,12 @@ command! {
     }
 }
 
-const TABLE: &str = "{{.ID}}\t{{.Image}}\t{{.Command}}\t{{.RunningFor}}\t{{.Status}}\t{{.Ports}}\t{{.Names}}";
+const TABLE: &str =
+    "{{.ID}}\t{{.Image}}\t{{.Command}}\t{{.RunningFor}}\t{{.Status}}\t{{.Ports}}\t{{.Names}}";
 const TABLE_WITH_SIZE: &str = "{{.ID}}\t{{.Image}}\t{{.Command}}\t{{.RunningFor}}\t{{.Status}}\t{{.Ports}}\t{{.Names}}\t{{.Size}}";
 
-const HEADERS: &[(&str, &str)] = &[
+/// Column titles by field.
+pub const HEADERS: &[(&str, &str)] = &[
     ("ID", "CONTAINER ID"),
     ("Names", "NAMES"),
     ("Image", "IMAGE"),
@@ -82,7 +86,7 @@ fn query(m: &Matches, size: bool) -> Query {
 }
 
 /// Template fields of one container.
-fn row(container: &Json, trunc: bool, size: bool, now: Timestamp) -> Row {
+pub fn row(container: &Json, trunc: bool, size: bool, now: Timestamp) -> Row {
     let text = |key: &str| container[key].as_str().unwrap_or("");
     let created = container["Created"].as_i64().unwrap_or(0);
     let id = text("Id");
@@ -100,7 +104,8 @@ fn row(container: &Json, trunc: bool, size: bool, now: Timestamp) -> Row {
     };
     let volumes = mounts.iter().filter(|mount| mount["Driver"] == "local").count();
     let networks = container["NetworkSettings"]["Networks"].as_object();
-    let networks: Vec<&str> = networks.into_iter().flatten().map(|(name, _)| name.as_str()).collect();
+    let networks: Vec<&str> =
+        networks.into_iter().flatten().map(|(name, _)| name.as_str()).collect();
     let row = Row::default()
         .text("ID", if trunc { &id[..id.len().min(12)] } else { id })
         .text("Names", names.join(","))
@@ -201,7 +206,12 @@ pub fn ports(list: &Json) -> String {
         };
         match groups.iter_mut().rev().find(key) {
             Some(group) => group.3 = port.private,
-            None => groups.push((port.address.clone(), port.protocol.clone(), port.private, port.private)),
+            None => groups.push((
+                port.address.clone(),
+                port.protocol.clone(),
+                port.private,
+                port.private,
+            )),
         }
     }
     groups.sort_by(|a, b| (a.2, &a.1, &a.0).cmp(&(b.2, &b.1, &b.0)));
@@ -231,11 +241,12 @@ mod tests {
     #[test]
     fn neighbouring_ports_are_joined() {
         let open = |private: u16| json!({"PrivatePort": private, "Type": "tcp"});
-        let public = |private: u16, public: u16, ip: &str| {
-            json!({"PrivatePort": private, "PublicPort": public, "Type": "tcp", "IP": ip})
-        };
+        let public = |private: u16, public: u16, ip: &str| json!({"PrivatePort": private, "PublicPort": public, "Type": "tcp", "IP": ip});
         assert_eq!(ports(&json!([open(80), open(82), open(81)])), "80-82/tcp");
-        assert_eq!(ports(&json!([public(80, 8080, "0.0.0.0"), open(443)])), "443/tcp, 0.0.0.0:8080->80/tcp");
+        assert_eq!(
+            ports(&json!([public(80, 8080, "0.0.0.0"), open(443)])),
+            "443/tcp, 0.0.0.0:8080->80/tcp"
+        );
         assert_eq!(
             ports(&json!([public(80, 80, "0.0.0.0"), public(81, 81, "0.0.0.0")])),
             "0.0.0.0:80-81->80-81/tcp"

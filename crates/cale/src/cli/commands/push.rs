@@ -66,7 +66,11 @@ pub fn platform_json(text: &str) -> Result<String, CliError> {
         [os, architecture, variant] => {
             json!({"os": os, "architecture": architecture, "variant": variant})
         }
-        _ => return Err(CliError::invalid(format!("invalid platform: {text:?}: must be OS/ARCH[/VARIANT]"))),
+        _ => {
+            return Err(CliError::invalid(format!(
+                "invalid platform: {text:?}: must be OS/ARCH[/VARIANT]"
+            )));
+        }
     };
     Ok(document.to_string())
 }

@@ -1,8 +1,8 @@
 //! `rm`: remove containers.
 
 use super::{container_path, each};
-use crate::cli::flags::{Arity, Flag, command};
 use crate::cli::error::CliError;
+use crate::cli::flags::{Arity, Flag, command};
 use crate::cli::link::Query;
 
 static FLAGS: &[Flag] = &[

@@ -33,7 +33,9 @@ command! {
 async fn run(cx: &Cx, m: &Matches) -> Result<Exit, CliError> {
     let detach = m.on("detach");
     if detach && m.given("attach") {
-        return Err(CliError::invalid("conflicting options: cannot specify both --attach and --detach"));
+        return Err(CliError::invalid(
+            "conflicting options: cannot specify both --attach and --detach",
+        ));
     }
     let attached = Attached::read(m, detach)?;
     let keys = detach_keys(cx, m.text("detach-keys"))?;
@@ -49,10 +51,8 @@ async fn run(cx: &Cx, m: &Matches) -> Result<Exit, CliError> {
     }
     let attach = AttachQuery { attached, keys: &keys, logs: false };
     let condition = if m.on("rm") { "removed" } else { "next-exit" };
-    let (stream, wait) = tokio::try_join!(
-        attach.open(link, &id),
-        open_wait(link, &id, condition),
-    )?;
+    let (stream, wait) =
+        tokio::try_join!(attach.open(link, &id), open_wait(link, &id, condition),)?;
     let tty = m.on("tty");
     let raw = if tty && attached.stdin { RawMode::enter().ok() } else { None };
     if let Err(error) = link.post(&container_path(&id, "/start"), &Query::new(), None).await {
@@ -63,12 +63,8 @@ async fn run(cx: &Cx, m: &Matches) -> Result<Exit, CliError> {
         }
         return Err(error);
     }
-    let session = Session {
-        stream,
-        tty,
-        stdin: attached.stdin,
-        keys: Some(session::parse_keys(&keys)?),
-    };
+    let session =
+        Session { stream, tty, stdin: attached.stdin, keys: Some(session::parse_keys(&keys)?) };
     let ended = forward(link, &id, session, m.on("sig-proxy") && !tty).await;
     drop(raw);
     match ended? {

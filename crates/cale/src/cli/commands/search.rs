@@ -12,7 +12,8 @@ use crate::cli::format::rows::{self, Format, Row};
 use crate::cli::link::{Extra, Query};
 
 static FLAGS: &[Flag] = &[
-    Flag::new("filter", Kind::Filter, "Show only those for which this is true (stars=3)").short('f'),
+    Flag::new("filter", Kind::Filter, "Show only those for which this is true (stars=3)")
+        .short('f'),
     Flag::text("format", FORMAT_HELP),
     Flag::new("limit", Kind::Int, "Show at most this many").default("0"),
     Flag::switch("no-trunc", "Don't shorten anything"),

@@ -66,8 +66,7 @@ async fn attached(cx: &Cx, m: &Matches) -> Result<Exit, CliError> {
     let attach = AttachQuery { attached: streams, keys: &keys, logs: false };
     let remove = info["HostConfig"]["AutoRemove"].as_bool().unwrap_or(false);
     let condition = if remove { "removed" } else { "next-exit" };
-    let (stream, wait) =
-        tokio::try_join!(attach.open(link, &id), open_wait(link, &id, condition))?;
+    let (stream, wait) = tokio::try_join!(attach.open(link, &id), open_wait(link, &id, condition))?;
     let raw = (tty && stdin && session::is_terminal(std::io::stdin()))
         .then(RawMode::enter)
         .and_then(Result::ok);

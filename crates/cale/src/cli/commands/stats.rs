@@ -65,7 +65,8 @@ async fn stats(cx: &Cx, m: &Matches) -> Result<Exit, CliError> {
     };
     let format = Format::read(&typed, TABLE, None);
     let trunc = !m.on("no-trunc");
-    let names = if m.args().is_empty() { running(link, m.on("all")).await? } else { m.args().to_vec() };
+    let names =
+        if m.args().is_empty() { running(link, m.on("all")).await? } else { m.args().to_vec() };
     if m.on("no-stream") {
         let jobs = names.iter().map(|name| one(link, name));
         let found: Vec<Result<Json, CliError>> =
@@ -181,9 +182,8 @@ fn row(sample: &Json, name: &str, trunc: bool) -> Row {
     let used = memory_used(memory);
     let limit = memory["limit"].as_f64().unwrap_or(0.0);
     let percent = if limit > 0.0 { used / limit * 100.0 } else { 0.0 };
-    let pair = |a: f64, b: f64| {
-        format!("{} / {}", units::human_size_short(a), units::human_size_short(b))
-    };
+    let pair =
+        |a: f64, b: f64| format!("{} / {}", units::human_size_short(a), units::human_size_short(b));
     let (received, sent) = network(&sample["networks"]);
     let (read, written) = blocks(&sample["blkio_stats"]["io_service_bytes_recursive"]);
     let shown = sample["name"].as_str().unwrap_or("").trim_start_matches('/');
@@ -218,7 +218,8 @@ fn processor(sample: &Json) -> f64 {
     };
     let total = ["cpu_usage", "total_usage"];
     let used = number("cpu_stats", &total) - number("precpu_stats", &total);
-    let system = number("cpu_stats", &["system_cpu_usage"]) - number("precpu_stats", &["system_cpu_usage"]);
+    let system =
+        number("cpu_stats", &["system_cpu_usage"]) - number("precpu_stats", &["system_cpu_usage"]);
     let counted = number("cpu_stats", &["online_cpus"]);
     let listed = sample["cpu_stats"]["cpu_usage"]["percpu_usage"].as_array().map_or(0, Vec::len);
     let processors = if counted > 0.0 { counted } else { listed as f64 };

@@ -50,12 +50,16 @@ command! {
 }
 
 fn question(m: &Matches, filters: &[(String, String)]) -> String {
-    let mut items = vec!["all stopped containers", "all networks not used by at least one container"];
+    let mut items =
+        vec!["all stopped containers", "all networks not used by at least one container"];
     if m.on("volumes") {
         items.push("all anonymous volumes not used by at least one container");
     }
     if m.on("all") {
-        items.extend(["all images without at least one container associated to them", "all build cache"]);
+        items.extend([
+            "all images without at least one container associated to them",
+            "all build cache",
+        ]);
     } else {
         items.extend(["all dangling images", "unused build cache"]);
     }

@@ -12,7 +12,8 @@ use crate::cli::link::Query;
 static FLAGS: &[Flag] = &[
     Flag::new("blkio-weight", Kind::Uint16, "Relative weight of block I/O, 10 to 1000, 0 for none")
         .default("0"),
-    Flag::new("cpu-period", Kind::Int, "Period of the processor quota, in microseconds").default("0"),
+    Flag::new("cpu-period", Kind::Int, "Period of the processor quota, in microseconds")
+        .default("0"),
     Flag::new("cpu-quota", Kind::Int, "Processor time per period, in microseconds").default("0"),
     Flag::new("cpu-rt-period", Kind::Int, "Period of real-time scheduling, in microseconds")
         .default("0"),

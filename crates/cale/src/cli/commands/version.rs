@@ -4,7 +4,7 @@ use gotmpl::MissingKey;
 use serde_json::{Value as Json, json};
 
 use crate::cli::context::Cx;
-use crate::cli::error::{CliError, out};
+use crate::cli::error::out;
 use crate::cli::exit::Exit;
 use crate::cli::flags::{Flag, command};
 use crate::cli::format::template::{self, Parsed};
@@ -100,7 +100,10 @@ fn text(document: &Json) -> String {
         line("Version", field(component, "Version"));
         if name == "Engine" {
             let minimum = field(details, "MinAPIVersion");
-            line("API version", format!("{} (minimum version {minimum})", field(details, "ApiVersion")));
+            line(
+                "API version",
+                format!("{} (minimum version {minimum})", field(details, "ApiVersion")),
+            );
             line("Go version", field(details, "GoVersion"));
             line("Git commit", field(details, "GitCommit"));
             line("Built", field(details, "BuildTime"));

@@ -95,8 +95,9 @@ command! {
         flags: &[CREATE_FLAGS],
         arity: Arity::AtMost(1),
         run: |cx, m| Box::pin(async move {
-            let created = cx.link()?.post("/volumes/create", &Query::new(), Some(&create_body(m)?));
-            outln!("{}", created.await?["Name"].as_str().unwrap_or(""))?;
+            let body = create_body(m)?;
+            let created = cx.link()?.post("/volumes/create", &Query::new(), Some(&body)).await?;
+            outln!("{}", created["Name"].as_str().unwrap_or(""))?;
             Ok(Exit::SUCCESS)
         }),
     }

@@ -1,9 +1,9 @@
 //! `wait`: block until containers end.
 
 use super::{container_path, each};
+use crate::cli::error::CliError;
 use crate::cli::flags::{Arity, command};
 use crate::cli::link::Query;
-use crate::cli::error::CliError;
 
 command! {
     /// Wait until one or more containers end, then print their exit codes.

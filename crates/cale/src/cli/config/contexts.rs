@@ -154,7 +154,8 @@ impl Context {
     pub fn from_json(meta: &Json) -> Self {
         let text = |value: &Json| value.as_str().unwrap_or("").to_owned();
         let mut metadata = meta["Metadata"].as_object().cloned().unwrap_or_default();
-        let description = metadata.shift_remove("Description").map(|d| text(&d)).unwrap_or_default();
+        let description =
+            metadata.shift_remove("Description").map(|d| text(&d)).unwrap_or_default();
         let endpoint = &meta["Endpoints"]["docker"];
         Context {
             name: text(&meta["Name"]),

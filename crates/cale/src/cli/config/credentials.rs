@@ -56,7 +56,9 @@ impl Credentials {
 /// Key of `auths` for a registry's host name.
 pub fn server_key(host: &str) -> String {
     match host {
-        "" | "docker.io" | "index.docker.io" | "registry-1.docker.io" => DEFAULT_REGISTRY.to_owned(),
+        "" | "docker.io" | "index.docker.io" | "registry-1.docker.io" => {
+            DEFAULT_REGISTRY.to_owned()
+        }
         other => other.to_owned(),
     }
 }
@@ -93,7 +95,8 @@ pub fn all(config: &ConfigFile) -> Result<Vec<Credentials>, CliError> {
     let mut servers: Vec<String> =
         config.object("auths").map(|auths| auths.keys().cloned().collect()).unwrap_or_default();
     if let Some(helpers) = config.object("credHelpers") {
-        servers.extend(helpers.keys().filter(|k| !servers.contains(k)).cloned().collect::<Vec<_>>());
+        servers
+            .extend(helpers.keys().filter(|k| !servers.contains(k)).cloned().collect::<Vec<_>>());
     }
     let found: Result<Vec<_>, _> = servers.iter().map(|s| lookup(config, s)).collect();
     Ok(found?.into_iter().filter(|credentials| !credentials.is_empty()).collect())
@@ -146,7 +149,9 @@ fn call_helper(name: &str, verb: &str, input: &str) -> Result<Option<String>, Cl
     } else if text.contains("credentials not found") {
         Ok(None)
     } else {
-        Err(CliError::invalid(format!("error getting credentials - err: {program} failed, out: `{text}`")))
+        Err(CliError::invalid(format!(
+            "error getting credentials - err: {program} failed, out: `{text}`"
+        )))
     }
 }
 
@@ -154,8 +159,9 @@ fn from_helper(helper: &str, server: &str) -> Result<Credentials, CliError> {
     let Some(answer) = call_helper(helper, "get", server)? else {
         return Ok(Credentials::default());
     };
-    let answer: Json = serde_json::from_str(&answer)
-        .map_err(|e| CliError::invalid(format!("credential helper {helper} answered nonsense: {e}")))?;
+    let answer: Json = serde_json::from_str(&answer).map_err(|e| {
+        CliError::invalid(format!("credential helper {helper} answered nonsense: {e}"))
+    })?;
     let text = |key: &str| answer.get(key).and_then(Json::as_str).unwrap_or("").to_owned();
     let mut credentials = Credentials { server: server.to_owned(), ..Credentials::default() };
     // The protocol marks an OAuth token by this user name.

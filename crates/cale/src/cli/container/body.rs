@@ -247,7 +247,8 @@ fn host_config(m: &Matches, network_mode: &str) -> Result<Object, CliError> {
     if m.given("log-driver") || !log_options.is_empty() {
         host.set("LogConfig", json!({"Type": m.text("log-driver"), "Config": log_options}));
     }
-    let mut all = m.list("mount").iter().map(|l| mounts::mount(l)).collect::<Result<Vec<_>, _>>()?;
+    let mut all =
+        m.list("mount").iter().map(|l| mounts::mount(l)).collect::<Result<Vec<_>, _>>()?;
     if m.on("use-api-socket") {
         let socket = crate::cli::host::DOCKER_SOCKET;
         all.push(json!({"Type": "bind", "Source": socket, "Target": socket}));
@@ -349,9 +350,7 @@ pub fn restart_policy(text: &str) -> Result<Json, CliError> {
         ));
     }
     let count: i64 = count.map_or(Ok(0), str::parse).map_err(|_| {
-        CliError::invalid(
-            "invalid restart policy format: maximum retry count must be an integer",
-        )
+        CliError::invalid("invalid restart policy format: maximum retry count must be an integer")
     })?;
     Ok(json!({"Name": name, "MaximumRetryCount": count}))
 }

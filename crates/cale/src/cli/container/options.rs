@@ -17,7 +17,8 @@ pub static CONTAINER: &[Flag] = &[
     Flag::text("cidfile", "Write the container's ID to this new file"),
     Flag::new("cpu-count", Kind::Int, "Number of processors (Windows only)").default("0").hidden(),
     Flag::new("cpu-percent", Kind::Int, "Share of processors (Windows only)").default("0").hidden(),
-    Flag::new("cpu-period", Kind::Int, "Period of the processor quota, in microseconds").default("0"),
+    Flag::new("cpu-period", Kind::Int, "Period of the processor quota, in microseconds")
+        .default("0"),
     Flag::new("cpu-quota", Kind::Int, "Processor time per period, in microseconds").default("0"),
     Flag::new("cpu-rt-period", Kind::Int, "Period of real-time scheduling, in microseconds")
         .default("0"),
@@ -40,7 +41,8 @@ pub static CONTAINER: &[Flag] = &[
     Flag::list("dns-search", "Search names in this domain"),
     Flag::text("domainname", "NIS domain name of the container"),
     Flag::text("entrypoint", "Run this instead of the image's entrypoint"),
-    Flag::list("env", "Set an environment variable (NAME=value, or NAME to pass on ours)").short('e'),
+    Flag::list("env", "Set an environment variable (NAME=value, or NAME to pass on ours)")
+        .short('e'),
     Flag::list("env-file", "Set the environment variables that are listed in a file"),
     Flag::list("expose", "Note a port or a range of ports as used"),
     Flag::new("gpus", Kind::Fields("gpu-request"), "Add GPUs ('all' for every one)"),
@@ -50,8 +52,12 @@ pub static CONTAINER: &[Flag] = &[
     Flag::new("health-retries", Kind::Int, "Failures in a row that make it unhealthy").default("0"),
     Flag::new("health-start-interval", Kind::Duration, "Time between two checks while it starts")
         .default("0s"),
-    Flag::new("health-start-period", Kind::Duration, "Time to start, in which failures don't count")
-        .default("0s"),
+    Flag::new(
+        "health-start-period",
+        Kind::Duration,
+        "Time to start, in which failures don't count",
+    )
+    .default("0s"),
     Flag::new("health-timeout", Kind::Duration, "Time that one check may take").default("0s"),
     Flag::text("hostname", "Host name inside the container").short('h'),
     Flag::switch("init", "Run a small init that passes signals on and reaps processes"),
@@ -59,7 +65,9 @@ pub static CONTAINER: &[Flag] = &[
     Flag::new("io-maxbandwidth", Kind::Bytes, "Limit of bandwidth (Windows only)")
         .default("0")
         .hidden(),
-    Flag::new("io-maxiops", Kind::Uint, "Limit of I/O operations (Windows only)").default("0").hidden(),
+    Flag::new("io-maxiops", Kind::Uint, "Limit of I/O operations (Windows only)")
+        .default("0")
+        .hidden(),
     Flag::text("ip", "IPv4 address of the container, such as 172.30.100.104"),
     Flag::text("ip6", "IPv6 address of the container, such as 2001:db8::33"),
     Flag::text("ipc", "IPC namespace: none, private, shareable, host, container:NAME"),
@@ -76,7 +84,8 @@ pub static CONTAINER: &[Flag] = &[
     Flag::new("memory-reservation", Kind::Bytes, "Memory to keep when it gets short").default("0"),
     Flag::new("memory-swap", Kind::SignedBytes, "Limit of memory and swap together, -1 for none")
         .default("0"),
-    Flag::new("memory-swappiness", Kind::Int, "How readily memory is swapped, 0 to 100").default("-1"),
+    Flag::new("memory-swappiness", Kind::Int, "How readily memory is swapped, 0 to 100")
+        .default("-1"),
     Flag::new("mount", Kind::Fields("mount"), "Mount something (type=…,source=…,target=…)"),
     Flag::text("name", "Name of the container"),
     Flag::new("net", Kind::Fields("network"), "Old name of --network").alias("network"),

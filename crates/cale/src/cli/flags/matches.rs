@@ -9,18 +9,17 @@ pub struct Matches {
     values: Vec<(&'static Flag, Vec<String>)>,
     flags: Vec<&'static Flag>,
     args: Vec<String>,
-    path: String,
 }
 
 impl Matches {
-    /// Nothing typed yet for `command`, called by `path` (`container ls`).
-    pub fn new(command: &Command, path: &str) -> Self {
-        Self::for_flags(command.all_flags().collect(), path)
+    /// Nothing typed yet for `command`.
+    pub fn new(command: &Command) -> Self {
+        Self::for_flags(command.all_flags().collect())
     }
 
     /// Nothing typed yet for this set of flags.
-    pub fn for_flags(flags: Vec<&'static Flag>, path: &str) -> Self {
-        Matches { values: Vec::new(), flags, args: Vec::new(), path: path.to_owned() }
+    pub fn for_flags(flags: Vec<&'static Flag>) -> Self {
+        Matches { values: Vec::new(), flags, args: Vec::new() }
     }
 
     pub(super) fn push(&mut self, flag: &'static Flag, value: String) {
@@ -46,11 +45,6 @@ impl Matches {
     fn values(&self, long: &str) -> &[String] {
         debug_assert!(self.find(long).long == long);
         self.values.iter().find(|(flag, _)| flag.long == long).map_or(&[], |(_, values)| values)
-    }
-
-    /// The words by which the command was called: `container ls`.
-    pub fn path(&self) -> &str {
-        &self.path
     }
 
     /// Whether the flag was typed at all.
@@ -93,11 +87,6 @@ impl Matches {
     /// Value of an integer flag, typed or default; zero if neither.
     pub fn int(&self, long: &str) -> i64 {
         value::integer(self.text(long)).unwrap_or(0)
-    }
-
-    /// Value of an integer flag, if typed.
-    pub fn typed_int(&self, long: &str) -> Option<i64> {
-        self.typed(long).and_then(|text| value::integer(text).ok())
     }
 
     /// Value of a size flag in bytes; zero if not typed.

@@ -212,6 +212,7 @@ impl Command {
 macro_rules! command {
     ($(#[doc = $doc:literal])* $vis:vis static $name:ident = { $($field:ident : $value:expr),* $(,)? }) => {
         $(#[doc = $doc])*
+        #[allow(clippy::needless_update, reason = "a command may happen to set every field")]
         $vis static $name: $crate::cli::flags::Command = $crate::cli::flags::Command {
             about: &[$($doc),*],
             $($field: $value,)*

@@ -14,9 +14,6 @@ pub enum Refusal {
     Help,
 }
 
-/// The switch that every command has.
-pub static HELP: Flag = Flag::switch("help", "Print this text and quit");
-
 /// Parses `words` for `command`, which the user called by `path` of the program `program`.
 ///
 /// # Errors
@@ -27,7 +24,7 @@ pub fn parse(
     path: &str,
     words: &[String],
 ) -> Result<Matches, Refusal> {
-    let mut matches = Matches::new(command, path);
+    let mut matches = Matches::new(command);
     let flags: Vec<&'static Flag> = command.all_flags().collect();
     let rest = flags_into(&mut matches, &flags, words, command.interspersed)?;
     for word in rest {
@@ -128,9 +125,7 @@ fn short_flags(
         }
         return match words.next() {
             Some(next) => accept(matches, flag, next.clone()),
-            None => {
-                Err(Refusal::Flag(format!("flag needs an argument: '{letter}' in {word}")))
-            }
+            None => Err(Refusal::Flag(format!("flag needs an argument: '{letter}' in {word}"))),
         };
     }
     Ok(())
@@ -185,12 +180,8 @@ mod tests {
         Flag::text("net", "").alias("network"),
         Flag::text("network", ""),
     ];
-    static RUN: Command = Command {
-        flags: &[FLAGS],
-        arity: Arity::AtLeast(1),
-        interspersed: false,
-        ..Command::BASE
-    };
+    static RUN: Command =
+        Command { flags: &[FLAGS], arity: Arity::AtLeast(1), interspersed: false, ..Command::BASE };
     static RM: Command = Command { flags: &[FLAGS], arity: Arity::AtLeast(1), ..Command::BASE };
 
     fn words(line: &str) -> Vec<String> {

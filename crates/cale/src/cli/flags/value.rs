@@ -103,8 +103,22 @@ pub struct Ulimit {
 }
 
 const LIMIT_NAMES: &[&str] = &[
-    "as", "core", "cpu", "data", "fsize", "locks", "memlock", "msgqueue", "nice", "nofile",
-    "nproc", "rss", "rtprio", "rttime", "sigpending", "stack",
+    "as",
+    "core",
+    "cpu",
+    "data",
+    "fsize",
+    "locks",
+    "memlock",
+    "msgqueue",
+    "nice",
+    "nofile",
+    "nproc",
+    "rss",
+    "rtprio",
+    "rttime",
+    "sigpending",
+    "stack",
 ];
 
 /// Reads `name=soft[:hard]`; the hard limit is the soft one if left out.
@@ -120,7 +134,9 @@ pub fn ulimit(text: &str) -> Result<Ulimit, String> {
     let (soft, hard) = (integer(soft)?, integer(hard)?);
     if hard != -1 && (soft == -1 || soft > hard) {
         let shown = if soft == -1 { "unlimited".to_owned() } else { soft.to_string() };
-        return Err(format!("ulimit soft limit must be less than or equal to hard limit: {shown} > {hard}"));
+        return Err(format!(
+            "ulimit soft limit must be less than or equal to hard limit: {shown} > {hard}"
+        ));
     }
     Ok(Ulimit { name: name.to_owned(), soft, hard })
 }

@@ -68,7 +68,10 @@ mod tests {
 
     #[test]
     fn columns_have_at_least_ten_and_three_between() {
-        assert_eq!(align("A\tB\tC\nxxxxxxxxxxxx\ty\tz\n"), "A              B         C\nxxxxxxxxxxxx   y         z\n");
+        assert_eq!(
+            align("A\tB\tC\nxxxxxxxxxxxx\ty\tz\n"),
+            "A              B         C\nxxxxxxxxxxxx   y         z\n"
+        );
     }
 
     #[test]

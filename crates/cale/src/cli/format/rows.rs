@@ -113,10 +113,7 @@ pub fn render(
     Ok(if matches!(format, Format::Table(_)) { columns::align(&text) } else { text })
 }
 
-fn header_line(
-    source: &str,
-    headers: &[(&'static str, &'static str)],
-) -> Result<String, CliError> {
+fn header_line(source: &str, headers: &[(&'static str, &'static str)]) -> Result<String, CliError> {
     let mut row = Row::default().method("Label", |key| {
         let last = key.rsplit('.').next().unwrap_or(key);
         last.replace(['-', '_'], " ")

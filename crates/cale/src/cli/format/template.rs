@@ -10,6 +10,7 @@ use gotmpl::parse::{CommandNode, Expr, ListNode, Node, PipeNode};
 use gotmpl::{Template, Value};
 use serde_json::Value as Json;
 
+use super::json_text;
 use crate::cli::error::CliError;
 
 /// A parsed template.
@@ -44,13 +45,12 @@ impl Parsed {
         let wrong = |e: gotmpl::TemplateError| CliError::Template {
             message: format!("failed to parse template: {}", go_words(&e)),
         };
-        let template = functions(Template::new(BODY), headers, &Json::Null)
-            .parse(&source)
-            .map_err(wrong)?;
-        let mut tree = template.lookup(BODY).cloned().unwrap_or_else(|| ListNode {
-            pos: gotmpl::parse::Pos::new(0, 1),
-            nodes: Vec::new(),
-        });
+        let template =
+            functions(Template::new(BODY), headers, &Json::Null).parse(&source).map_err(wrong)?;
+        let mut tree = template
+            .lookup(BODY)
+            .cloned()
+            .unwrap_or_else(|| ListNode { pos: gotmpl::parse::Pos::new(0, 1), nodes: Vec::new() });
         call_methods_in_list(&mut tree);
         Ok(Parsed { source, tree, headers })
     }
@@ -201,7 +201,9 @@ fn string(text: &str) -> Value {
 fn text(args: &[Value], index: usize) -> Result<String, String> {
     match args.get(index) {
         Some(Value::String(text)) => Ok(text.to_string()),
-        Some(other) => Err(format!("wrong type for value; expected string; got {}", other.type_name())),
+        Some(other) => {
+            Err(format!("wrong type for value; expected string; got {}", other.type_name()))
+        }
         None => Err(format!("wrong number of args: want at least {}", index + 1)),
     }
 }
@@ -219,8 +221,8 @@ fn functions(mut template: Template, headers: bool, document: &Json) -> Template
         return template;
     }
     for (name, function) in FUNCTIONS {
-        template = template
-            .func(name, move |args| function(args).map_err(gotmpl::TemplateError::Exec));
+        template =
+            template.func(name, move |args| function(args).map_err(gotmpl::TemplateError::Exec));
     }
     let document = document.clone();
     template.func("json", move |args| {
@@ -239,7 +241,10 @@ fn functions(mut template: Template, headers: bool, document: &Json) -> Template
                 &made
             }
         };
-        Ok(string(&json.to_string()))
+        let text = json.to_string();
+        // Docker's table rows encode themselves, with HTML escapes; documents come without.
+        let is_row = document.is_null() && matches!(value, Value::Map(_));
+        Ok(string(&if is_row { json_text::escape_html(&text) } else { text }))
     })
 }
 
@@ -319,8 +324,10 @@ mod tests {
         let doc = r#"{"L":["a","b"],"S":"some text"}"#;
         assert_eq!(render(r#"{{join .L ","}}"#, doc), "a,b");
         assert_eq!(render(r#"{{index (split .S " ") 1}}"#, doc), "text");
-        assert_eq!(render("{{title .S}} {{upper .S}} {{truncate .S 4}}|{{pad .S 1 2}}|", doc),
-            "Some Text SOME TEXT some| some text  |");
+        assert_eq!(
+            render("{{title .S}} {{upper .S}} {{truncate .S 4}}|{{pad .S 1 2}}|", doc),
+            "Some Text SOME TEXT some| some text  |"
+        );
         assert_eq!(render(r"{{.S}}\t{{len .L}}", doc), "some text\t2");
     }
 

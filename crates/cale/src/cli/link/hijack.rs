@@ -13,18 +13,14 @@ pub struct Hijacked {
     pub output: ReadHalf<TokioIo<Upgraded>>,
     /// What we send; shutting it down closes this direction only.
     pub input: WriteHalf<TokioIo<Upgraded>>,
-    /// Whether the output is divided into standard output and error.
-    pub multiplexed: bool,
 }
 
 impl Hijacked {
     pub(super) async fn new(response: http::Response<Incoming>) -> Result<Self, CliError> {
-        let content_type = response.headers().get("content-type").and_then(|v| v.to_str().ok());
-        let multiplexed = content_type == Some("application/vnd.docker.multiplexed-stream");
         let upgraded = hyper::upgrade::on(response)
             .await
             .map_err(|e| CliError::talk("take over the connection", e))?;
         let (output, input) = tokio::io::split(TokioIo::new(upgraded));
-        Ok(Hijacked { output, input, multiplexed })
+        Ok(Hijacked { output, input })
     }
 }

@@ -134,7 +134,10 @@ impl Link {
     async fn connect(&self) -> Result<SendRequest<Body>, CliError> {
         let mut stream = transport::connect(&self.endpoint).await;
         if let (Err(e), true) = (&stream, self.endpoint.is_default) {
-            let away = matches!(e.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::ConnectionRefused);
+            let away = matches!(
+                e.kind(),
+                std::io::ErrorKind::NotFound | std::io::ErrorKind::ConnectionRefused
+            );
             if away && start::engine(&self.endpoint).await? {
                 stream = transport::connect(&self.endpoint).await;
             }
@@ -165,19 +168,6 @@ impl Link {
             },
             _ => CliError::talk(format!("connect to the engine at {host}"), source),
         }
-    }
-
-    /// Opens connections ahead of their use, so that later requests don't wait for it.
-    ///
-    /// # Errors
-    /// As for any request.
-    pub async fn prepare(&self, connections: usize) -> Result<(), CliError> {
-        self.negotiate().await?;
-        while self.idle.borrow().len() < connections {
-            let sender = self.connect().await?;
-            self.idle.borrow_mut().push(sender);
-        }
-        Ok(())
     }
 
     async fn send(
@@ -214,8 +204,9 @@ impl Link {
             }
             None => full(Bytes::new()),
         };
-        let request =
-            request.body(body).map_err(|e| CliError::talk(format!("form the request {target}"), e))?;
+        let request = request
+            .body(body)
+            .map_err(|e| CliError::talk(format!("form the request {target}"), e))?;
         let failed = |e| CliError::talk(format!("ask the engine for {method} {target}"), e);
         let response = sender.send_request(request).await.map_err(failed)?;
         Ok((sender, response))

@@ -1,7 +1,5 @@
 //! Query strings and path segments of requests.
 
-use std::fmt::Write;
-
 use serde_json::{Map, Value as Json};
 
 /// Parameters of a request.
@@ -51,7 +49,8 @@ pub fn filters_json(filters: &[(String, String)]) -> String {
     let mut map: Map<String, Json> = Map::new();
     for (name, value) in filters {
         // Names are caseless, as users type them.
-        let values = map.entry(name.trim().to_lowercase()).or_insert_with(|| Json::Object(Map::new()));
+        let values =
+            map.entry(name.trim().to_lowercase()).or_insert_with(|| Json::Object(Map::new()));
         if let Some(values) = values.as_object_mut() {
             values.insert(value.trim().to_owned(), Json::Bool(true));
         }
@@ -84,8 +83,7 @@ fn encode(out: &mut String, text: &str) {
                 out.push(char::from(byte));
             }
             _ => {
-                // Writing to a String can't fail.
-                drop(write!(out, "%{byte:02X}"));
+                out.push_str(&format!("%{byte:02X}"));
             }
         }
     }

@@ -116,7 +116,8 @@ impl<'a> Reply<'a> {
         if bytes.iter().all(u8::is_ascii_whitespace) {
             return Ok(Json::Null);
         }
-        serde_json::from_slice(&bytes).map_err(|e| CliError::talk("understand the engine's reply", e))
+        serde_json::from_slice(&bytes)
+            .map_err(|e| CliError::talk("understand the engine's reply", e))
     }
 
     /// The next JSON document of a stream of them; `None` at the end.

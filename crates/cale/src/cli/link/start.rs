@@ -24,7 +24,8 @@ pub const DETACHED: &str = "CALE_DETACHED";
 /// # Errors
 /// [`CliError::Advised`] if it doesn't come up, with the end of its log.
 pub async fn engine(endpoint: &Endpoint) -> Result<bool, CliError> {
-    let ours = matches!(&endpoint.transport, Transport::Unix(path) if path == Path::new(OWN_SOCKET));
+    let ours =
+        matches!(&endpoint.transport, Transport::Unix(path) if path == Path::new(OWN_SOCKET));
     if !ours || !rustix::process::geteuid().is_root() {
         return Ok(false);
     }
@@ -61,7 +62,11 @@ pub async fn engine(endpoint: &Endpoint) -> Result<bool, CliError> {
             return Ok(true);
         }
         if let Ok(Some(status)) = child.try_wait() {
-            return Err(not_up(&format!("the engine ended at once ({status})"), &log_path, log_start));
+            return Err(not_up(
+                &format!("the engine ended at once ({status})"),
+                &log_path,
+                log_start,
+            ));
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
@@ -79,7 +84,8 @@ fn not_up(message: &str, log_path: &str, log_start: u64) -> CliError {
     }
     let lines: Vec<&str> = text.lines().collect();
     let last = lines[lines.len().saturating_sub(5)..].join("\n  ");
-    let message = if last.is_empty() { message.to_owned() } else { format!("{message}:\n  {last}") };
+    let message =
+        if last.is_empty() { message.to_owned() } else { format!("{message}:\n  {last}") };
     CliError::Advised {
         message,
         hint: format!("see {log_path}, or run `cale daemon --debug` in a terminal"),

@@ -55,7 +55,9 @@ async fn connect_tcp(host: &str, port: u16) -> io::Result<TcpStream> {
         Ok(address) => vec![address],
         Err(_) => addresses_in_hosts(&std::fs::read_to_string("/etc/hosts")?, host),
     };
-    let mut last = invalid(format!("no address is known for {host}: give an IP address, or name it in /etc/hosts"));
+    let mut last = invalid(format!(
+        "no address is known for {host}: give an IP address, or name it in /etc/hosts"
+    ));
     for address in addresses {
         match TcpStream::connect((address, port)).await {
             Ok(stream) => {
@@ -104,7 +106,8 @@ fn tls_config(tls: &Tls) -> io::Result<rustls::ClientConfig> {
 }
 
 /// Where distributions keep the system's certificate authorities.
-const SYSTEM_ROOTS: &[&str] = &["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt"];
+const SYSTEM_ROOTS: &[&str] =
+    &["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt"];
 
 fn roots(ca: Option<&Path>) -> io::Result<rustls::RootCertStore> {
     let mut roots = rustls::RootCertStore::empty();
@@ -232,7 +235,10 @@ mod tests {
     #[test]
     fn names_come_from_the_hosts_file() {
         let hosts = "127.0.0.1 localhost\n10.0.0.7 far FAR.example # x\n::1 localhost";
-        assert_eq!(addresses_in_hosts(hosts, "far.example"), ["10.0.0.7".parse::<std::net::IpAddr>().expect("valid")]);
+        assert_eq!(
+            addresses_in_hosts(hosts, "far.example"),
+            ["10.0.0.7".parse::<std::net::IpAddr>().expect("valid")]
+        );
         assert_eq!(addresses_in_hosts(hosts, "localhost").len(), 2);
         assert!(addresses_in_hosts(hosts, "x").is_empty());
     }

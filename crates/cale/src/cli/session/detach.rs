@@ -34,7 +34,9 @@ pub fn parse_keys(text: &str) -> Result<Keys, CliError> {
     };
     let sequence: Result<Vec<u8>, CliError> = text
         .split(',')
-        .map(|word| key(word).ok_or_else(|| CliError::invalid(format!("Unknown character: '{word}'"))))
+        .map(|word| {
+            key(word).ok_or_else(|| CliError::invalid(format!("Unknown character: '{word}'")))
+        })
         .collect();
     Ok(Keys { sequence: sequence?, matched: 0 })
 }
