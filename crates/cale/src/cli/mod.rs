@@ -23,8 +23,6 @@ mod session;
 mod tree;
 mod upload;
 
-use std::process::ExitCode;
-
 use context::Cx;
 use error::CliError;
 use exit::Exit;
@@ -57,9 +55,9 @@ pub static GLOBAL: &[Flag] = &[
     Flag::switch("version", "Print the version and quit").short('v'),
 ];
 
-/// Runs the client.
-pub fn main(program: &str, words: &[String]) -> ExitCode {
-    ExitCode::from(run(program, words).0)
+/// Runs the client; gives its exit code.
+pub fn main(program: &str, words: &[String]) -> u8 {
+    run(program, words).0
 }
 
 /// The command that was asked for, and how.
