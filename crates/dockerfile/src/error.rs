@@ -114,19 +114,25 @@ pub fn nearest<'a>(typed: &str, known: impl IntoIterator<Item = &'a str>) -> Opt
         .map(|(_, word)| word)
 }
 
-/// Levenshtein distance in bytes.
+/// Edits in bytes from one word to the other; two neighbours that changed places are one edit.
 fn distance(a: &str, b: &str) -> usize {
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, byte_a) in a.bytes().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, byte_b) in b.bytes().enumerate() {
-            let substitution = diagonal + usize::from(byte_a != byte_b);
-            diagonal = row[j + 1];
-            row[j + 1] = substitution.min(diagonal + 1).min(row[j] + 1);
+    let (a, b) = (a.as_bytes(), b.as_bytes());
+    let mut rows = vec![vec![0; b.len() + 1]; a.len() + 1];
+    for i in 0..=a.len() {
+        for j in 0..=b.len() {
+            if i == 0 || j == 0 {
+                rows[i][j] = i + j;
+                continue;
+            }
+            let substitution = rows[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
+            let mut best = substitution.min(rows[i - 1][j] + 1).min(rows[i][j - 1] + 1);
+            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                best = best.min(rows[i - 2][j - 2] + 1);
+            }
+            rows[i][j] = best;
         }
     }
-    row[b.len()]
+    rows[a.len()][b.len()]
 }
 
 #[cfg(test)]
@@ -137,6 +143,7 @@ mod tests {
     fn a_slip_of_the_finger_is_recognised() {
         let known = ["RUN", "FROM", "ENTRYPOINT"];
         assert_eq!(nearest("RNU", known), Some("RUN"));
+        assert_eq!(nearest("RNU", ["ENV", "RUN"]), Some("RUN"));
         assert_eq!(nearest("entripoint", known), Some("ENTRYPOINT"));
         assert_eq!(nearest("SOMETHING", known), None);
     }
