@@ -12,6 +12,7 @@ pub mod dir;
 pub mod epoll;
 pub mod fifo;
 pub mod file;
+pub mod inherit;
 pub mod memory;
 pub mod mount;
 pub mod namespace;
