@@ -6,7 +6,10 @@
 
 use std::path::Path;
 
-use crate::cli;
+use crate::{
+    cli,
+    daemon::{self, Personality},
+};
 
 /// Runs the personality that `args` (with the program's name) ask for: its exit code.
 pub fn dispatch(args: &[String]) -> u8 {
@@ -15,6 +18,8 @@ pub fn dispatch(args: &[String]) -> u8 {
     match (name, word) {
         ("runc", _) => runtime::cli::run(args.iter().skip(1).cloned()),
         (_, "runtime") => runtime::cli::run(args.iter().skip(2).cloned()),
+        ("dockerd", _) => daemon::main(Personality::Dockerd, args.get(1..).unwrap_or_default()),
+        (_, "daemon") => daemon::main(Personality::Cale, args.get(2..).unwrap_or_default()),
         ("docker", _) => cli::main("docker", args.get(1..).unwrap_or_default()),
         _ => cli::main("cale", args.get(1..).unwrap_or_default()),
     }

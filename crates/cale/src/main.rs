@@ -1,6 +1,7 @@
 //! The `cale` binary: engine, client and runtime in one program.
 
 mod cli;
+mod daemon;
 mod dispatch;
 
 use std::process::ExitCode;
