@@ -31,32 +31,35 @@
 //! blob_begin(&Lease, &Digest, size) -> Begin<u64, BlobIngest>     BlobIngest: offset, write, finish
 //! blob_put(&Lease, &[u8]) -> Digest     blob_read(&Digest, limit) -> Vec<u8>
 //! blob_open(&Digest) -> BlobFile (Read + Seek, size)        blob_size(&Digest) -> Option<u64>
+//! document::{manifest, index, config}                       strict parsing of what was pulled
 //!
-//! layer_begin(&Lease, LayerSource) -> Begin<Layer, LayerIngest>   LayerIngest: Write + offset, finish
+//! layer_begin(&Lease, LayerSource) -> Begin<Layer, LayerIngest>   LayerIngest: offset, write, finish
 //! layer_import(&Lease, impl Read) -> Layer                  any tar, plain or compressed
-//! layer_commit(&Lease, Commit) -> Layer                     an upper directory becomes a layer
-//! layer(&diff_id) -> Option<Layer>      layer_blob(&Lease, &diff_id, Compression) -> Descriptor
+//! layer_commit(&Lease, &Commit) -> Layer                    an upper directory becomes a layer
+//! layer(&diff_id) / layer_of_blob(&Digest) / layer_keep(&Lease, &diff_id) -> Layer
+//! layer_blob(&Lease, &diff_id, Compression) -> Descriptor   for push; kept, or made now
 //! layer_tar(&diff_id) -> TarStream (Read)                   the uncompressed archive, verified
 //!
-//! image_put(&Lease, NewImage) -> Image                      from config and manifest blobs
-//! image(&id) / image_find("name|id|prefix") / images() -> Image, ImageSummary
-//! tag(&Reference, &id) / untag / image_remove(text, RemoveOptions, users) -> Vec<Removed>
-//! image_touch(&id)                                          last used now
-//! image_load(impl Read, progress) -> Vec<Loaded>            docker archives and OCI archives
-//! image_save(&[text], impl Write)                           the same, as docker save 25 writes
+//! image_put(&Lease, &NewImage) -> Image                     from config and manifest blobs (pull)
+//! image_make(&Lease, &ImageConfig, names) -> Image          from layers that are here (commit, build)
+//! image_import(&Lease, impl Read, ImageConfig, comment, names) -> Image
+//! image(&id) / image_find("name|id|prefix") / resolve(&Reference) / images() -> Vec<ImageSummary>
+//! tag(&Reference, &id) / untag(&Reference) / image_touch(&id)
+//! image_remove(text, RemoveOptions, users) -> Vec<Removed>  image_prune(wanted, users)
+//! image_load(impl Read, progress) -> Vec<Loaded>            image_save(&[text], impl Write)
+//! image_complete(&Lease, &id)                               blobs for other tools
 //!
 //! rootfs_create(&ContainerId, &image) -> Rootfs             lowers (top first), upper, work
-//! rootfs(&ContainerId) / rootfs_remove / rootfs_diff -> Vec<Change> / rootfs_size
-//! snapshot(&Lease, &[diff_id]) -> Snapshot                  the same for a build step; commit by layer_commit
+//! rootfs / rootfs_remove / rootfs_diff -> Vec<Change> / rootfs_size -> DiskSize
+//! snapshot(&Lease, &[diff_id]) -> Snapshot                  the same for a build step
 //!
-//! get(kind, id) / list(kind) / apply(Batch)                 engine objects: JSON bytes
-//! Batch: put, delete, event; Durability::{Durable, Lazy}
-//! events_since(cursor, limit) / last_event()
+//! get(kind, id) / list(kind) / apply(Batch, Durability)     engine objects: JSON bytes
+//! events_since(cursor, limit) / event_bounds()
 //!
-//! volume_create(&VolumeName) / volume_remove / volume_path / volume_size / volume_fill
+//! volume_create / volume_remove / volume_path / volume_names / volume_size / volume_fill
 //! collect() -> Collected     check(CheckOptions) -> Vec<Finding>     usage() -> Usage
 //!
-//! archive::{write_tree, extract, Reader, Writer}            tar from and into a rooted directory
+//! archive::{write_tree, write_path, extract, copy_tree, Reader, Writer}
 //! ```
 
 pub mod archive;

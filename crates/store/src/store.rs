@@ -1,7 +1,7 @@
 //! Opening and owning a data root: directories, the lock, the sweep of unfinished work.
 
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::Read;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -100,7 +100,7 @@ impl Store {
         if new_database {
             store.rebuild()?;
         }
-        store.write_layout()?;
+        store.write_layout_if_fits()?;
         Ok(store)
     }
 
@@ -268,10 +268,9 @@ fn take_lock(top: &Dir, root: &Path) -> Result<File> {
         let pid = if pid.trim().is_empty() { "unknown" } else { pid.trim() };
         return Err(Error::InUse { root: root.display().to_string(), pid: pid.to_owned() });
     }
-    let text = format!("{}\n", std::process::id());
-    file.set_len(0)
-        .and_then(|()| file.write_all_at(text.as_bytes(), 0))
-        .and_then(|()| (&file).flush())
+    // Always as long, so that it needs no new block on a full disk.
+    let text = format!("{:<10}\n", std::process::id());
+    file.write_all_at(text.as_bytes(), 0)
         .map_err(Error::file("write", root.join("lock").display()))?;
     Ok(file)
 }

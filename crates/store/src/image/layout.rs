@@ -42,6 +42,18 @@ impl Store {
         inner.replace_image_file("index.json", &bytes)
     }
 
+    /// [`Store::write_layout`] after a change that stands already, and that a removal must not
+    /// fail at for want of space: then the index is brought up to date with the next change, or at the next start.
+    pub(crate) fn write_layout_if_fits(&self) -> Result<()> {
+        match self.write_layout() {
+            Err(error) if error.is_full() => {
+                tracing::warn!("the disk is full: images/index.json is behind");
+                Ok(())
+            }
+            other => other,
+        }
+    }
+
     /// Makes the blobs that an image's newest manifest names but that were not needed so far
     /// (layers made here), so that other tools can read the image from the layout.
     ///
@@ -151,7 +163,11 @@ impl Inner {
         let mut file = staging
             .create_file(staged.as_bytes(), 0o600)
             .map_err(Error::file("create", subject()))?;
-        file.write_all(bytes).map_err(Error::file("write", subject()))?;
+        if let Err(error) = file.write_all(bytes) {
+            // What matters is why; the sweep finds what can't be removed now.
+            let _ = staging.unlink(staged.as_bytes());
+            return Err(Error::file("write", subject())(error));
+        }
         // No fsync: it can be made again. ext4 still never shows it empty after a rename.
         staging
             .rename(staged.as_bytes(), dir, name.as_bytes())

@@ -73,7 +73,7 @@ impl Store {
         failpoint!("image-before-record");
         self.record_image(&new.config, record, &new.references, manifest.digest)?;
         failpoint!("image-after-record");
-        self.write_layout()?;
+        self.write_layout_if_fits()?;
         self.image(&new.config)
     }
 
@@ -136,7 +136,7 @@ impl Store {
             let manifest = record.manifests.first().map(|m| m.digest.clone());
             tx.put(Table::References, &name, &ReferenceRecord { image: image.clone(), manifest })
         })?;
-        self.write_layout()
+        self.write_layout_if_fits()
     }
 
     /// Notes that an image is used now. Lazy: a power cut may forget the last second.

@@ -87,6 +87,7 @@ impl Store {
         };
         self.delete_image(&image.id, &mut removed)?;
         self.collect()?;
+        self.write_layout_if_fits()?;
         Ok(removed)
     }
 
@@ -110,6 +111,7 @@ impl Store {
             self.delete_image(&image.id, &mut removed)?;
         }
         let collected = self.collect()?;
+        self.write_layout_if_fits()?;
         Ok((removed, collected))
     }
 
@@ -121,7 +123,7 @@ impl Store {
         let name = reference.to_string();
         let was =
             self.inner.write(Durability::Durable, move |tx| tx.delete(Table::References, &name))?;
-        self.write_layout()?;
+        self.write_layout_if_fits()?;
         Ok(was)
     }
 
@@ -134,7 +136,7 @@ impl Store {
             Ok(())
         })?;
         removed.extend(names.iter().map(|name| Removed::Untagged(name.familiar())));
-        self.write_layout()
+        self.write_layout_if_fits()
     }
 
     /// Deletes the record if by now no name has come back and no rootfs or lease is on it; the
@@ -161,7 +163,7 @@ impl Store {
         if gone {
             removed.push(Removed::Deleted(id.clone()));
         }
-        self.write_layout()
+        Ok(())
     }
 }
 
