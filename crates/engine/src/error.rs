@@ -187,11 +187,6 @@ impl Error {
     }
 }
 
-/// For verbs that a later change brings.
-pub(crate) fn pending<T>(verb: &'static str) -> Result<T> {
-    Err(Error::Unsupported(format!("{verb} isn't built yet")))
-}
-
 /// The kind of a kernel error.
 pub fn io_kind(error: &io::Error) -> ErrorKind {
     match error.kind() {

@@ -159,5 +159,5 @@ impl Host {
 
 /// The compiled filter as the launch plan carries it.
 fn program(filter: &runtime::seccomp::Filter) -> SeccompProgram {
-    SeccompProgram::from(filter)
+    SeccompProgram(filter.to_bytes())
 }

@@ -40,7 +40,7 @@ pub struct Keeping {
 #[derive(Debug)]
 struct Shared {
     exec_root: PathBuf,
-    program: PathBuf,
+    program: Option<PathBuf>,
     inner: Mutex<Inner>,
     stop: CancellationToken,
 }
@@ -66,7 +66,7 @@ impl Keeping {
     /// supervises and where its notices come from.
     pub async fn open(
         exec_root: PathBuf,
-        program: PathBuf,
+        program: Option<PathBuf>,
         stop: CancellationToken,
     ) -> Result<(Self, Vec<TaskReport>, mpsc::UnboundedReceiver<Notice>)> {
         let shared =
@@ -178,12 +178,13 @@ impl Shared {
                 source: Cause::new(error.kind(), error),
             }
         };
-        let mut client = keeper::spawn::connect_or_spawn(&self.program, &self.exec_root)
-            .map_err(|error| Error::Failed {
-                action: "start",
-                subject: "the keeper".to_owned(),
-                source: Cause::new(error.kind(), error),
-            })?;
+        let mut client = match Client::connect(&self.exec_root) {
+            Ok(client) => client,
+            Err(_) => {
+                self.spawn()?;
+                Client::connect(&self.exec_root).map_err(fail("reach"))?
+            }
+        };
         let mut inner = self.lock();
         let tasks = client.inventory().map_err(fail("list the tasks of"))?;
         let mut reports = Vec::with_capacity(tasks.len());
@@ -206,6 +207,28 @@ impl Shared {
         client.subscribe().map_err(fail("subscribe to"))?;
         inner.client = Some(client);
         Ok(reports)
+    }
+
+    /// Starts a keeper. It is a child of this process only until that ends.
+    fn spawn(&self) -> Result<()> {
+        let spawned = match &self.program {
+            None => keeper::spawn(&self.exec_root),
+            Some(program) => {
+                let mut command = std::process::Command::new(program);
+                command.arg("keeper").arg("--exec-root").arg(&self.exec_root);
+                keeper::spawn_command(&self.exec_root, command)
+            }
+        };
+        let spawned = spawned.map_err(|error| Error::Failed {
+            action: "start",
+            subject: "the keeper".to_owned(),
+            source: Cause::new(error.kind(), error),
+        })?;
+        if let Some(mut child) = spawned.child {
+            // Reaped when it ends, so that it doesn't stay as a zombie.
+            std::thread::spawn(move || child.wait());
+        }
+        Ok(())
     }
 
     /// Takes in what the keeper says, for as long as the engine lives.

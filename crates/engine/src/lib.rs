@@ -6,14 +6,19 @@
 //!
 //! One verb, one file: `container/start.rs` starts, `image/pull.rs` pulls.
 
+mod blocking;
 pub mod config;
 pub mod container;
 mod engine;
 pub mod error;
 pub mod event;
 pub mod exec;
+mod host;
 pub mod image;
+mod keeping;
+mod moment;
 pub mod network;
+mod records;
 pub mod system;
 pub mod volume;
 

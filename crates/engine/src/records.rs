@@ -4,6 +4,7 @@
 //! every call may wait for the disk.
 
 use std::{
+    collections::HashMap,
     ffi::CString,
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
@@ -61,6 +62,9 @@ struct DocumentRef<'a> {
 pub struct Records {
     store: Store,
     log: Arc<Log>,
+    /// Documents of running containers: a tmpfs keeps them over a kill of the engine, whose lazy
+    /// writes may be lost, and forgets them with the boot, as the processes.
+    running: PathBuf,
 }
 
 impl std::fmt::Debug for Records {
@@ -77,8 +81,8 @@ pub fn stored(action: &'static str, subject: impl ToString) -> impl FnOnce(store
 
 impl Records {
     /// On an open store.
-    pub fn new(store: Store, log: Arc<Log>) -> Self {
-        Self { store, log }
+    pub fn new(store: Store, log: Arc<Log>, exec_root: PathBuf) -> Self {
+        Self { store, log, running: exec_root.join("running") }
     }
 
     /// The store below.
@@ -86,18 +90,27 @@ impl Records {
         &self.store
     }
 
-    /// Every stored container.
-    pub fn containers(&self) -> Result<Vec<(Record, State)>> {
+    /// Every stored container. Of those that the keeper has a task of, the running document is
+    /// the newer one.
+    pub fn containers<T>(&self, tasks: &HashMap<String, T>) -> Result<Vec<(Record, State)>> {
         let rows = self.store.list(CONTAINER).map_err(stored("list", "containers"))?;
-        let mut found = Vec::with_capacity(rows.len());
+        let mut found: HashMap<String, Document> = HashMap::with_capacity(rows.len());
         for (id, bytes) in rows {
             match serde_json::from_slice::<Document>(&bytes) {
-                Ok(document) => found.push((document.record, document.state)),
+                Ok(document) => {
+                    found.insert(id, document);
+                }
                 // One damaged record must not keep all the others down.
                 Err(error) => tracing::error!(id, %error, "a container's record can't be read"),
             }
         }
-        Ok(found)
+        for id in tasks.keys() {
+            let Ok(bytes) = std::fs::read(self.running.join(id)) else { continue };
+            if let Ok(document) = serde_json::from_slice::<Document>(&bytes) {
+                found.insert(id.clone(), document);
+            }
+        }
+        Ok(found.into_values().map(|document| (document.record, document.state)).collect())
     }
 
     /// Writes a container with events about it.
@@ -115,13 +128,35 @@ impl Records {
                 source: Cause::new(model::ErrorKind::Internal, error),
             }
         })?;
+        self.keep_running(record, state, &bytes)?;
         let batch = Batch::new().put(CONTAINER, record.id.as_str(), bytes);
         self.log.commit(batch, events, weight)
     }
 
+    fn keep_running(&self, record: &Record, state: &State, bytes: &[u8]) -> Result<()> {
+        let path = self.running.join(record.id.as_str());
+        let kept = if state.is_running() {
+            std::fs::write(self.running.join("new"), bytes)
+                .and_then(|()| std::fs::rename(self.running.join("new"), &path))
+        } else {
+            match std::fs::remove_file(&path) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+                _ => Ok(()),
+            }
+        };
+        kept.map_err(|source| Error::File { action: "keep", path: path.display().to_string(), source })
+    }
+
     /// Removes everything of a container: record first, so that a crash leaves garbage and never
     /// a record without files.
-    pub fn remove_container(&self, record: &Record, events: Vec<Draft>, weight: Weight) -> Result<()> {
+    pub fn remove_container(
+        &self,
+        record: &Record,
+        events: Vec<Draft>,
+        weight: Weight,
+    ) -> Result<()> {
+        // A file that isn't there is what is wanted; any other trouble shows at the next start.
+        let _ = std::fs::remove_file(self.running.join(record.id.as_str()));
         let batch = Batch::new().delete(CONTAINER, record.id.as_str());
         self.log.commit(batch, events, weight)?;
         self.remove_rootfs(&record.id)
@@ -227,6 +262,37 @@ impl Records {
                 .map_err(stored("fill volume", &point.name))?;
         }
         Ok(())
+    }
+}
+
+impl Records {
+    /// The layer directories of an image, topmost first.
+    pub fn image_layers(&self, reference: &str) -> Result<Vec<PathBuf>> {
+        let image = self.store.image_find(reference).map_err(|error| match error {
+            store::Error::NoImage(name) => Error::NoSuchImage(name),
+            other => stored("look up image", reference)(other),
+        })?;
+        Ok(image.layers.iter().rev().map(|layer| self.store.layer_path(layer)).collect())
+    }
+
+    /// How a list shows the image of a container: by its name while that still means this image.
+    pub fn shown_image(&self, record: &Record) -> String {
+        let Some(id) = &record.image_id else { return record.spec.image.clone() };
+        match self.store.image_find(&record.spec.image) {
+            Ok(image) if image.id == *id => record.spec.image.clone(),
+            _ => id.to_string(),
+        }
+    }
+
+    /// Ids of the images that are, or are built on, what `text` names.
+    pub fn descendants(&self, text: &str) -> Vec<Digest> {
+        let Ok(ancestor) = self.store.image_find(text) else { return Vec::new() };
+        let Ok(all) = self.store.images() else { return vec![ancestor.id] };
+        let built_on = |image: &store::Image| {
+            image.id == ancestor.id
+                || (!ancestor.layers.is_empty() && image.layers.starts_with(&ancestor.layers))
+        };
+        all.into_iter().map(|summary| summary.image).filter(built_on).map(|image| image.id).collect()
     }
 }
 

@@ -45,6 +45,8 @@ pub(super) struct Actor {
     pub probing: CancellationToken,
     /// Counts starts, so that late news of an earlier run are told apart.
     pub run: u64,
+    /// The engine ends it: what `stopped_by_hand` goes back to.
+    pub shutting_down: Option<bool>,
     /// It is removed; the task ends.
     pub gone: bool,
 }
@@ -103,6 +105,7 @@ pub async fn run(
         parked: Vec::new(),
         probing: CancellationToken::new(),
         run: 0,
+        shutting_down: None,
         gone: false,
     };
     let stop = actor.engine.stopping();
@@ -204,7 +207,7 @@ impl Actor {
     async fn ask(&mut self, ask: Ask, reply: Reply) {
         let request = match &ask {
             Ask::Start => Request::Start,
-            Ask::Stop(_) => Request::Stop,
+            Ask::Stop(_) | Ask::Shutdown(..) => Request::Stop,
             Ask::Restart(_) => Request::Restart,
             Ask::Kill(_) => Request::Kill,
             Ask::Pause => Request::Pause,
@@ -242,7 +245,7 @@ impl Actor {
                 self.backoff = Backoff::default();
                 self.start().await
             }
-            Ask::Stop(_) => self.stay_down(),
+            Ask::Stop(_) | Ask::Shutdown(..) => self.stay_down(),
             Ask::Kill(signal) => self.kill(signal).await,
             Ask::Pause => self.pause().await,
             Ask::Unpause => self.unpause().await,
@@ -263,7 +266,12 @@ impl Actor {
     }
 
     async fn end_first(&mut self, ask: Ask, reply: Reply) {
+        let was_by_hand = match &ask {
+            Ask::Shutdown(_, by_hand) => Some(*by_hand),
+            _ => None,
+        };
         let (then, stop) = match ask {
+            Ask::Shutdown(stop, _) => (Then::Answer, stop),
             Ask::Start => (Then::Start, StopRequest::default()),
             Ask::Restart(stop) => (Then::Start, stop),
             Ask::Stop(stop) => (Then::Answer, stop),
@@ -281,6 +289,9 @@ impl Actor {
         };
         match self.end(&stop, matches!(then, Then::Remove(_))).await {
             Ok(()) => {
+                if let Some(by_hand) = was_by_hand {
+                    self.shutting_down = Some(by_hand);
+                }
                 let ending = self.ending.get_or_insert_default();
                 ending.then.push_back((then, reply));
             }

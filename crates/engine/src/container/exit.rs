@@ -46,7 +46,7 @@ impl Actor {
     }
 
     /// Frozen tasks take no signal.
-    async fn thaw_for_the_end(&mut self) {
+    pub(super) async fn thaw_for_the_end(&mut self) {
         if self.state.status != Status::Paused {
             return;
         }
@@ -62,6 +62,7 @@ impl Actor {
     /// Sends a signal to process 1.
     pub(super) async fn send_signal(&mut self, number: u8) -> Result<()> {
         let task = attach::task_of(&self.handle)?;
+        self.engine.log().tell(self.event("kill", &[("signal", &number.to_string())]));
         self.engine.keeping().signal(&task, number).await.map_err(|error| Error::Container {
             action: "kill",
             container: self.record.name.to_string(),
@@ -75,7 +76,11 @@ impl Actor {
         if let Err(error) = sent {
             tracing::debug!(container = %self.record.name, error = error.text(), "SIGKILL");
         }
-        // Without a pid namespace of its own, its other processes outlive process 1.
+        self.kill_all_others().await;
+    }
+
+    /// Without a pid namespace of its own, its other processes outlive process 1.
+    pub(super) async fn kill_all_others(&mut self) {
         if let Some(live) = &self.live
             && let Err(error) = live.kill_group().await
         {
@@ -95,8 +100,12 @@ impl Actor {
             let ns = u64::try_from(exit.at_ns.saturating_sub(started)).unwrap_or(0);
             Duration::from_nanos(ns)
         });
+        let mut left = Vec::new();
         let oom = match self.live.take() {
-            Some(live) => live.release(&self.engine, &self.record, &mut self.state).await,
+            Some(live) => {
+                left = live.departures(&self.engine);
+                live.release(&self.engine, &self.record, &mut self.state).await
+            }
             None => false,
         };
         let status = match exit.status {
@@ -115,11 +124,11 @@ impl Actor {
         state.finished_ns = Some(exit.at_ns);
         state.exits += 1;
         health::on_exit(state);
-        self.after_exit(lasted).await;
+        self.after_exit(lasted, left).await;
     }
 
     /// What somebody asked for, or what policy says.
-    async fn after_exit(&mut self, lasted: Duration) {
+    async fn after_exit(&mut self, lasted: Duration, left: Vec<crate::event::Draft>) {
         let then = self.ending.take().map(|ending| ending.then).unwrap_or_default();
         let again_by_hand = then.iter().any(|(then, _)| matches!(then, Then::Start));
         let removed_by_hand = then.iter().any(|(then, _)| matches!(then, Then::Remove(_)));
@@ -141,8 +150,13 @@ impl Actor {
         let seconds = lasted.as_secs().to_string();
         let mut events =
             vec![self.event("die", &[("execDuration", &seconds), ("exitCode", &code)])];
-        if self.record.stopped_by_hand && !removed_by_hand {
+        events.extend(left);
+        let stopped = then.iter().any(|(then, _)| !matches!(then, Then::Remove(_)));
+        if stopped {
             events.push(self.event("stop", &[]));
+        }
+        if let Some(by_hand) = self.shutting_down.take() {
+            self.record.stopped_by_hand = by_hand;
         }
         if let Err(error) = self.save_with(Weight::Lazy, events) {
             // The keeper keeps the exit until it is stored; the next start of the engine asks.

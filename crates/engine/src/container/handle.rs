@@ -53,6 +53,8 @@ pub enum Ask {
     Stop(StopRequest),
     /// Let it end and run it again.
     Restart(StopRequest),
+    /// Let it end because the engine does; whether it counts as stopped by hand stays as it was.
+    Shutdown(StopRequest, bool),
     /// Send this signal.
     Kill(u8),
     /// Freeze.

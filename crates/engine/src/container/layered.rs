@@ -6,7 +6,10 @@
 
 use std::{fs::File, io, io::Read, path::PathBuf};
 
-use sys::dir::{Dir, Links};
+use sys::{
+    dir::{Dir, Links},
+    file::FileKind,
+};
 
 /// The most that is read of one file.
 const LIMIT: u64 = 4 * 1024 * 1024;
@@ -45,16 +48,16 @@ fn look(layers: &[PathBuf], path: &str) -> io::Result<Found> {
                     break;
                 }
                 Err(error) => return Err(error),
-                Ok(stat) if stat.is_symlink() => return Ok(Found::Link),
-                Ok(stat) if !stat.is_dir() => return Ok(Found::Absent),
+                Ok(stat) if stat.kind == FileKind::Symlink => return Ok(Found::Link),
+                Ok(stat) if stat.kind != FileKind::Directory => return Ok(Found::Absent),
                 Ok(_) => dir = dir.open_dir(part.as_bytes())?,
             }
             hides_lower |= sys::file::xattr(&dir, b"trusted.overlay.opaque")? == Some(b"y".to_vec());
         }
         if here {
             match dir.stat(name.as_bytes()) {
-                Ok(stat) if stat.is_symlink() => return Ok(Found::Link),
-                Ok(stat) if stat.is_file() => return Ok(Found::Content(content(&dir, name)?)),
+                Ok(stat) if stat.kind == FileKind::Symlink => return Ok(Found::Link),
+                Ok(stat) if stat.kind == FileKind::Regular => return Ok(Found::Content(content(&dir, name)?)),
                 Ok(_) => return Ok(Found::Absent),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(error),
@@ -91,7 +94,7 @@ fn through_mount(layers: &[PathBuf], path: &str) -> io::Result<Option<Vec<u8>>> 
 
 /// The layers as one read-only tree, mounted nowhere; it goes away with the last fd.
 pub fn mounted(layers: &[PathBuf]) -> io::Result<Dir> {
-    sys::mount::overlay_view(layers).and_then(Dir::from_fd)
+    sys::overlay::view(layers).and_then(Dir::from_fd)
 }
 
 #[cfg(test)]

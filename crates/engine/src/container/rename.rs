@@ -40,7 +40,7 @@ impl Actor {
         if let Some(live) = &self.live
             && let Some(sandbox) = &live.sandbox
         {
-            sandbox.renamed(&self.engine, &self.record, &old);
+            sandbox.renamed(&self.engine, &self.record);
         }
         Ok(())
     }

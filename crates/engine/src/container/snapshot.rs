@@ -103,9 +103,18 @@ pub struct State {
     pub ports: Vec<PublishedPort>,
     /// Path of the network namespace; empty when it doesn't run.
     pub netns: String,
-    /// Ids of the execs that run or ran in it.
+    /// Connections as the network plane made them: given back to it after the engine's restart.
+    #[serde(default)]
+    pub attachments: Vec<net::Attachment>,
+    /// Ports as the network plane published them.
+    #[serde(default)]
+    pub published: Vec<net::PublishedPort>,
+    /// Ids of the execs that run in it.
     #[serde(default, skip)]
     pub execs: Vec<String>,
+    /// Exits seen by this engine; what waits for the next one compares.
+    #[serde(default, skip)]
+    pub exits: u64,
 }
 
 impl Default for State {
@@ -123,12 +132,24 @@ impl Default for State {
             endpoints: IndexMap::new(),
             ports: Vec::new(),
             netns: String::new(),
+            attachments: Vec::new(),
+            published: Vec::new(),
             execs: Vec::new(),
+            exits: 0,
         }
     }
 }
 
 impl State {
+    /// It has left its networks.
+    pub(crate) fn clear_network(&mut self) {
+        self.endpoints.clear();
+        self.ports.clear();
+        self.attachments.clear();
+        self.published.clear();
+        self.netns.clear();
+    }
+
     /// A process runs (paused or not).
     pub fn is_running(&self) -> bool {
         matches!(self.status, Status::Running | Status::Paused)

@@ -51,7 +51,7 @@ impl Containers<'_> {
 pub(super) struct Live {
     pub group: Arc<dyn Cgroup>,
     pub sandbox: Option<Sandbox>,
-    oom: Option<tokio::task::AbortHandle>,
+    pub oom: Option<tokio::task::AbortHandle>,
 }
 
 /// A start that failed, with what `inspect` shows of it.
@@ -72,6 +72,8 @@ impl Actor {
     pub(super) async fn start(&mut self) -> Result<()> {
         let parked = std::mem::take(&mut self.parked);
         self.run += 1;
+        let task = attach::task_of(&self.handle)?;
+        self.engine.forget_now(&task).await;
         match launch(&self.engine, &self.record, &self.handle.id, parked).await {
             Ok(begun) => self.started(begun),
             Err(failure) => self.not_started(failure).await,
@@ -79,7 +81,7 @@ impl Actor {
     }
 
     fn started(&mut self, begun: Begun) -> Result<()> {
-        let Begun { live, pid } = begun;
+        let Begun { mut live, pid } = begun;
         let state = &mut self.state;
         state.status = Status::Running;
         state.pid = pid;
@@ -88,14 +90,17 @@ impl Actor {
         state.error.clear();
         state.oom_killed = false;
         state.started_ns = Some(Self::now());
-        if let Some(sandbox) = &live.sandbox {
-            sandbox.show(state);
+        let mut events = Vec::new();
+        if let Some(sandbox) = &mut live.sandbox {
+            sandbox.launched();
+            sandbox.show(&self.engine, &self.record, state);
+            events = sandbox.events(&self.engine, "connect");
         }
         self.live = Some(live);
         self.record.started_once = true;
         self.watch();
-        let event = self.event("start", &[]);
-        self.save_with(Weight::Lazy, vec![event])
+        events.push(self.event("start", &[]));
+        self.save_with(Weight::Lazy, events)
     }
 
     /// Begins what goes on beside a running container: probes, and looking for lack of memory.
@@ -173,6 +178,11 @@ impl Live {
         blocking::spawn(move || group.kill().map_err(|e| group_error("kill", e))).await
     }
 
+    /// One event for each network that it leaves.
+    pub fn departures(&self, engine: &Engine) -> Vec<crate::event::Draft> {
+        self.sandbox.as_ref().map_or_else(Vec::new, |s| s.events(engine, "disconnect"))
+    }
+
     /// Gives everything back; tells whether memory had run out.
     pub async fn release(self, engine: &Arc<Engine>, record: &Record, state: &mut State) -> bool {
         if let Some(oom) = &self.oom {
@@ -180,8 +190,9 @@ impl Live {
         }
         let out_of_memory = self.group.oom_kills().is_ok_and(|kills| kills > 0);
         if let Some(sandbox) = self.sandbox {
-            sandbox.release(engine, state).await;
+            sandbox.release(engine).await;
         }
+        state.clear_network();
         let group = self.group;
         let name = record.name.clone();
         let removal = move || {
@@ -247,7 +258,7 @@ async fn launch(
 
 async fn undo(engine: &Arc<Engine>, group: Option<Arc<dyn Cgroup>>, sandbox: Option<Sandbox>) {
     if let Some(sandbox) = sandbox {
-        sandbox.release(engine, &mut State::default()).await;
+        sandbox.release(engine).await;
     }
     if let Some(group) = group {
         let removal = move || {
@@ -340,7 +351,11 @@ async fn run(
     sandbox: Option<&Sandbox>,
     parked: Vec<Parked>,
 ) -> Result<u32, Failure> {
-    let spec = oci::build(record, &prepared.inputs)?;
+    let capabilities = bounding(engine, record)?;
+    let filter = engine.host().filter(record, &capabilities)?;
+    let mut inputs = prepared.inputs.clone();
+    inputs.seccomp = filter.as_ref().map(|filter| filter.spec.clone());
+    let spec = oci::build(record, &inputs)?;
     let entry = group.entry().map_err(|error| group_error("enter", error))?;
     let mut roles = Vec::new();
     let mut fds = Vec::new();
@@ -365,13 +380,12 @@ async fn run(
         root: Some(prepared.root.clone()),
         fds: io_roles(roles),
         cgroups: engine.host().cgroup_view(group.path()),
-        seccomp: engine.host().filter(record, &spec)?,
+        seccomp: filter.map(|filter| filter.program.clone()),
         init: record.spec.host.init.unwrap_or(engine.config().init),
         no_pivot: false,
         keep_keyring: false,
-        rootless: false,
-        lsm: engine.host().lsm,
-        hook_state: None,
+        host: engine.host().facts,
+        hook_state: Default::default(),
         id: record.id.to_string(),
     };
     let plan = runtime::plan::plan(&spec, &context).and_then(|plan: LaunchPlan| plan.encode());
@@ -390,6 +404,13 @@ async fn run(
         attaches: specs,
     };
     engine.keeping().launch(launch, &fds).await.map_err(|error| start_failure(&error))
+}
+
+/// The container's bounding set.
+fn bounding(engine: &Engine, record: &Record) -> Result<Vec<String>> {
+    let host = &record.spec.host;
+    let available = &engine.host().capabilities;
+    oci::capabilities::choose(host.privileged, &host.cap_add, &host.cap_drop, available)
 }
 
 /// The standard streams come first in the plan's table; the keeper puts them there.

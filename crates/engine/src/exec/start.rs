@@ -19,7 +19,7 @@ use crate::{
         AttachIo, Record,
         attach::detach_keys,
         handle::Handle,
-        merge, oci, start as container_start, user,
+        merge, oci, start, user,
     },
     error::Cause,
     keeping::LaunchError,
@@ -97,7 +97,12 @@ impl StartTicket {
         let started = run(&self.engine, &handle, &exec, self.size, specs, &ends).await;
         match started {
             Ok(pid) => {
-                self.engine.execs_table().change(exec.id.as_str(), |entry| entry.pid = pid);
+                self.engine.execs_table().change(exec.id.as_str(), |entry| {
+                    // Its end may have been told before its start.
+                    if entry.phase == Phase::Running {
+                        entry.pid = pid;
+                    }
+                });
                 Ok(())
             }
             Err(error) => {
@@ -180,18 +185,19 @@ fn prepare(
     pid: u32,
 ) -> Result<Prepared> {
     let fail = |action, source| Error::File { action, path: format!("process {pid}"), source };
-    let pidfd = sys::pidfd::open(pid).map_err(|errno| fail("open", errno.into()))?;
-    let path = container_start::group_path(engine, record)?;
+    let signed = i32::try_from(pid).unwrap_or(i32::MAX);
+    let pidfd = sys::pidfd::open(signed).map_err(|errno| fail("open", errno.into()))?;
+    let path = start::group_path(engine, record)?;
     let group =
-        engine.groups().open(&path).map_err(|error| container_start::group_error("open", error))?;
-    let entry = group.entry().map_err(|error| container_start::group_error("enter", error))?;
+        engine.groups().open(&path).map_err(|error| start::group_error("open", error))?;
+    let entry = group.entry().map_err(|error| start::group_error("enter", error))?;
     let process = process(engine, record, request)?;
     let mut roles = vec![FdRole::Stdin, FdRole::Stdout, FdRole::Stderr, FdRole::Process];
     if entry.clone_into().is_some() {
         roles.push(FdRole::CgroupInto);
     }
     roles.extend(entry.tasks().map(|_| FdRole::CgroupTasks));
-    let plan = engine.host().exec_plan(record, &process, request.privileged, roles)?;
+    let plan = engine.host().exec_plan(record, &process, request.privileged, pid, roles)?;
     Ok(Prepared { process, plan, entry, pidfd })
 }
 

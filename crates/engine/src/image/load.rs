@@ -36,7 +36,7 @@ impl Images<'_> {
         let mut ids = Vec::new();
         for image in loaded {
             let lines = match image.references.is_empty() {
-                true => vec![format!("Loaded image ID: {}", image.id)],
+                true => vec![format!("Loaded image ID: {}", image.image)],
                 false => image
                     .references
                     .iter()
@@ -48,9 +48,9 @@ impl Images<'_> {
                 // A client that went away doesn't care.
                 let _ = progress.send(Progress::Status { id: String::new(), text }).await;
             }
-            let text = image.id.to_string();
+            let text = image.image.to_string();
             self.engine.events().other(EventType::Image, "load", &text, &[("name", &text)]);
-            ids.push(image.id);
+            ids.push(image.image);
         }
         Ok(ids)
     }
@@ -78,7 +78,8 @@ impl Images<'_> {
         let engine = self.engine.clone();
         let mut writer = SyncIoBridge::new(writer);
         self.engine.tasks().spawn_blocking(move || {
-            let saved = engine.records().store().image_save(&names, &mut writer);
+            let texts: Vec<&str> = names.iter().map(String::as_str).collect();
+            let saved = engine.records().store().image_save(&texts, &mut writer);
             // Dropped without its end, the archive is visibly cut.
             match saved {
                 Ok(()) => drop(writer.flush()),
@@ -91,11 +92,12 @@ impl Images<'_> {
 
 fn convert(step: store::LoadProgress) -> Option<Progress> {
     match step {
-        store::LoadProgress::Layer { digest, current, total } => Some(Progress::Bytes {
-            id: digest.short().to_owned(),
+        store::LoadProgress::Layer { diff_id, size } => Some(Progress::Bytes {
+            id: diff_id.short().to_owned(),
             text: "Loading layer".to_owned(),
-            current,
-            total,
+            current: size,
+            total: size,
         }),
+        store::LoadProgress::Read { .. } => None,
     }
 }

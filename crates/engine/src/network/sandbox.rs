@@ -1,0 +1,478 @@
+//! A running container's share of the network: namespace, addresses, ports, files.
+//!
+//! Made before the launch, given back after the exit. What is in force is kept in the state, so
+//! that an engine that is started again can hand it to the plane.
+
+use std::{
+    fs,
+    net::IpAddr,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    path::PathBuf,
+    sync::Arc,
+};
+
+use model::{
+    NetworkId,
+    network::{EndpointSpec, NetworkMode},
+    port::{ContainerPort, PortBinding},
+};
+use net::{Attachment, DnsConfig, EndpointConfig};
+
+use super::{
+    files::{self, EMBEDDED, Resolver},
+    table::{Record as Network, refused},
+};
+use crate::{
+    Engine, Error, Result, blocking,
+    container::{Endpoint, NetworkUse, PublishedPort, Record, State, namespaces, oci},
+    event::Draft,
+};
+
+/// What a container holds of the network.
+#[derive(Debug)]
+pub struct Sandbox {
+    namespace: Option<OwnedFd>,
+    attachments: Vec<Attachment>,
+    published: Vec<net::PublishedPort>,
+    /// Where its files are; `None`: it has none.
+    directory: Option<PathBuf>,
+    /// There is something in the plane to give back.
+    own: bool,
+    id: model::ContainerId,
+}
+
+/// Makes it.
+pub async fn attach(engine: &Arc<Engine>, record: &Record) -> Result<Option<Sandbox>> {
+    let (engine, record) = (engine.clone(), record.clone());
+    blocking::spawn(move || make(&engine, &record).map(Some)).await
+}
+
+fn make(engine: &Engine, record: &Record) -> Result<Sandbox> {
+    let directory = engine.records().container_dir(&record.id);
+    let mut sandbox = Sandbox {
+        namespace: None,
+        attachments: Vec::new(),
+        published: Vec::new(),
+        directory: Some(directory),
+        own: false,
+        id: record.id.clone(),
+    };
+    match &record.spec.host.network_mode {
+        NetworkMode::Host => {}
+        NetworkMode::Container(other) => {
+            let other = engine.registry().find(other)?;
+            sandbox.directory = Some(engine.records().container_dir(&other.id));
+            return Ok(sandbox);
+        }
+        NetworkMode::None | NetworkMode::Default | NetworkMode::Named(_) => {
+            let plane = engine.networks_table().plane();
+            let dns = dns(engine, record);
+            let namespace = plane
+                .create_sandbox(&record.id, dns)
+                .map_err(refused("make the network namespace of", record.id.short()))?;
+            sandbox.namespace = Some(namespace);
+            sandbox.own = true;
+            if let Err(error) = sandbox.connect_all(engine, record) {
+                sandbox.give_back(engine);
+                return Err(error);
+            }
+        }
+    }
+    if let Err(error) = sandbox.write_files(engine, record) {
+        sandbox.give_back(engine);
+        return Err(error);
+    }
+    Ok(sandbox)
+}
+
+fn dns(engine: &Engine, record: &Record) -> DnsConfig {
+    let host = &record.spec.host;
+    let config = engine.config();
+    let or = |own: &[String], engine_wide: &[String]| match own.is_empty() {
+        true => engine_wide.to_vec(),
+        false => own.to_vec(),
+    };
+    DnsConfig {
+        servers: if host.dns.is_empty() { config.dns.clone() } else { host.dns.clone() },
+        search: or(&host.dns_search, &config.dns_search),
+        options: or(&host.dns_options, &config.dns_options),
+    }
+}
+
+/// What is asked of one connection, in `net`'s terms.
+pub fn endpoint_config(record: &Record, spec: &EndpointSpec) -> Result<EndpointConfig> {
+    let invalid = |error: &dyn std::fmt::Display| {
+        Error::Invalid(format!("invalid endpoint settings: {error}"))
+    };
+    let mac = match spec.mac_address.as_deref().filter(|text| !text.is_empty()) {
+        Some(text) => Some(text.parse().map_err(|error| invalid(&error as &net::cidr::MacError))?),
+        None => None,
+    };
+    let links = spec.links.iter().chain(&record.spec.host.links).filter_map(|link| {
+        let (container, alias) = link.split_once(':').unwrap_or((link, link));
+        Some((alias.to_owned(), container.trim_start_matches('/').to_owned()))
+    });
+    let mut config = EndpointConfig {
+        mac,
+        ipv4: spec.ipv4,
+        ipv6: spec.ipv6,
+        link_local: spec.link_local.clone(),
+        names: vec![record.name.to_string(), record.id.short().to_owned()],
+        aliases: spec.aliases.clone(),
+        links: links.collect(),
+        gateway_priority: spec.gateway_priority,
+        ..EndpointConfig::default()
+    };
+    if let Some(name) = record.spec.hostname.as_deref().filter(|name| !name.is_empty())
+        && !config.aliases.iter().any(|alias| alias == name)
+    {
+        config.aliases.push(name.to_owned());
+    }
+    for (key, value) in &spec.driver_options {
+        net::options::apply_to_endpoint(&mut config, key, value)
+            .map_err(|error| Error::Invalid(crate::error::chain(&error)))?;
+    }
+    Ok(config)
+}
+
+impl Sandbox {
+    fn connect_all(&mut self, engine: &Engine, record: &Record) -> Result<()> {
+        for (id, network) in &record.networks {
+            self.connect(engine, record, id, network)?;
+        }
+        if self.attachments.is_empty() {
+            return Ok(());
+        }
+        let bindings = bindings(record);
+        let plane = engine.networks_table().plane();
+        self.published = plane.publish(&record.id, &bindings).map_err(|error| {
+            let text = crate::error::chain(&error);
+            Error::Unavailable(format!(
+                "driver failed programming external connectivity on endpoint {}: {text}",
+                record.name
+            ))
+        })?;
+        Ok(())
+    }
+
+    fn connect(
+        &mut self,
+        engine: &Engine,
+        record: &Record,
+        id: &str,
+        network: &NetworkUse,
+    ) -> Result<()> {
+        let id: NetworkId =
+            id.parse().map_err(|_| Error::NoSuchNetwork(network.name.clone()))?;
+        let table = engine.networks_table();
+        table.record(&id).map_err(|_| Error::NoSuchNetwork(network.name.clone()))?;
+        let config = endpoint_config(record, &network.spec)?;
+        let attachment = table
+            .plane()
+            .attach(&record.id, &id, &config)
+            .map_err(refused("connect to network", &network.name))?;
+        self.attachments.push(attachment);
+        Ok(())
+    }
+
+    /// Connects one more network, live.
+    pub fn join(
+        &mut self,
+        engine: &Engine,
+        record: &Record,
+        id: &str,
+        network: &NetworkUse,
+        state: &mut State,
+    ) -> Result<()> {
+        self.connect(engine, record, id, network)?;
+        self.write_files(engine, record)?;
+        self.show(engine, record, state);
+        Ok(())
+    }
+
+    /// Leaves a network, live.
+    pub fn leave(
+        &mut self,
+        engine: &Engine,
+        record: &Record,
+        id: &NetworkId,
+        state: &mut State,
+    ) -> Result<()> {
+        let plane = engine.networks_table().plane();
+        plane.detach(&record.id, id).map_err(refused("disconnect from network", id.short()))?;
+        self.attachments.retain(|attachment| attachment.network != *id);
+        self.write_files(engine, record)?;
+        self.show(engine, record, state);
+        Ok(())
+    }
+
+    /// The namespace for the launch.
+    pub fn namespace(&self) -> Option<BorrowedFd<'_>> {
+        self.namespace.as_ref().map(AsFd::as_fd)
+    }
+
+    /// The launch has it now; the plane keeps its own.
+    pub fn launched(&mut self) {
+        self.namespace = None;
+    }
+
+    /// The files for the specification.
+    pub fn files(&self, inputs: &mut oci::Inputs) {
+        if let Some(directory) = &self.directory {
+            inputs.resolv_conf = Some(directory.join("resolv.conf"));
+            inputs.hosts = Some(directory.join("hosts"));
+            inputs.hostname = Some(directory.join("hostname"));
+        }
+    }
+
+    /// Fills in what `inspect` shows, and what a later engine needs to go on.
+    pub fn show(&self, engine: &Engine, record: &Record, state: &mut State) {
+        state.endpoints = self
+            .attachments
+            .iter()
+            .filter_map(|attachment| {
+                let found = engine.networks_table().record(&attachment.network).ok()?;
+                let asked = record.networks.get(attachment.network.as_str());
+                let spec = asked.map(|network| network.spec.clone()).unwrap_or_default();
+                Some((found.config.name.to_string(), endpoint(attachment, spec)))
+            })
+            .collect();
+        state.ports = self.published.iter().flat_map(expand).collect();
+        state.attachments.clone_from(&self.attachments);
+        state.published.clone_from(&self.published);
+    }
+
+    /// One event for each connection.
+    pub fn events(&self, engine: &Engine, action: &str) -> Vec<Draft> {
+        let table = engine.networks_table();
+        self.attachments
+            .iter()
+            .filter_map(|attachment| table.record(&attachment.network).ok())
+            .map(|network: Network| super::event(&network, action, Some(self.id.as_str())))
+            .collect()
+    }
+
+    /// Gives everything back.
+    pub async fn release(self, engine: &Arc<Engine>) {
+        let engine = engine.clone();
+        let given = blocking::spawn(move || {
+            self.give_back(&engine);
+            Ok(())
+        });
+        if let Err(error) = given.await {
+            tracing::warn!(error = error.text(), "network not given back");
+        }
+    }
+
+    fn give_back(&self, engine: &Engine) {
+        if !self.own {
+            return;
+        }
+        let plane = engine.networks_table().plane();
+        if let Err(error) = plane.remove_sandbox(&self.id) {
+            let text = crate::error::chain(&error);
+            tracing::warn!(container = self.id.short(), text, "network not given back");
+        }
+    }
+
+    fn write_files(&self, engine: &Engine, record: &Record) -> Result<()> {
+        let Some(directory) = &self.directory else { return Ok(()) };
+        let write = |name: &str, text: String| {
+            let path = directory.join(name);
+            fs::write(&path, text).map_err(|source| Error::File {
+                action: "write",
+                path: path.display().to_string(),
+                source,
+            })
+        };
+        let name = match namespaces::host_name(record) {
+            name if name.is_empty() => record.id.short().to_owned(),
+            name => name,
+        };
+        write("hostname", format!("{name}\n"))?;
+        write("resolv.conf", self.resolver(engine, record).text())?;
+        write("hosts", self.hosts(engine, record, &name)?)
+    }
+
+    fn resolver(&self, engine: &Engine, record: &Record) -> Resolver {
+        let own = dns(engine, record);
+        let text = fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+        let host = Resolver::parse(&text);
+        let embedded = self.attachments.iter().any(|attachment| {
+            let found = engine.networks_table().record(&attachment.network);
+            found.is_ok_and(|network| !network.config.is_default_bridge)
+        });
+        let mut resolver = match record.spec.host.network_mode {
+            NetworkMode::Host => host,
+            _ => host.for_container(),
+        };
+        if embedded {
+            resolver.servers = vec![EMBEDDED.to_owned()];
+            resolver.options = vec!["ndots:0".to_owned()];
+        } else if !own.servers.is_empty() {
+            resolver.servers = own.servers.iter().map(ToString::to_string).collect();
+        }
+        if !own.search.is_empty() {
+            resolver.search = own.search;
+        }
+        if !own.options.is_empty() {
+            resolver.options = own.options;
+        }
+        resolver
+    }
+
+    fn hosts(&self, engine: &Engine, record: &Record, name: &str) -> Result<String> {
+        if record.spec.host.network_mode == NetworkMode::Host
+            && record.spec.host.extra_hosts.is_empty()
+        {
+            return Ok(fs::read_to_string("/etc/hosts").unwrap_or_default());
+        }
+        let mut extra = Vec::new();
+        for text in &record.spec.host.extra_hosts {
+            let (host, address) = files::extra_host(text)
+                .ok_or_else(|| Error::Invalid(format!("bad format for add-host: {text:?}")))?;
+            if address == "host-gateway" {
+                for gateway in host_gateways(engine, &self.attachments)? {
+                    extra.push((gateway.to_string(), host.to_owned()));
+                }
+            } else {
+                extra.push((address.to_owned(), host.to_owned()));
+            }
+        }
+        extra.extend(links(engine, record));
+        let names = match record.spec.domainname.as_deref() {
+            Some(domain) if !domain.is_empty() => format!("{name}.{domain} {name}"),
+            _ => name.to_owned(),
+        };
+        let mut own: Vec<(IpAddr, String)> = Vec::new();
+        for attachment in &self.attachments {
+            own.extend(attachment.ipv4.map(|cidr| (cidr.addr(), names.clone())));
+            own.extend(attachment.ipv6.map(|cidr| (cidr.addr(), names.clone())));
+        }
+        Ok(files::hosts(&own, &extra))
+    }
+}
+
+/// Legacy links: the linked containers' addresses at the start.
+fn links(engine: &Engine, record: &Record) -> Vec<(String, String)> {
+    let line = |link: &String| {
+        let (container, alias) = link.split_once(':').unwrap_or((link, link));
+        let snapshot = engine.registry().find(container.trim_start_matches('/')).ok()?.snapshot();
+        let endpoint = snapshot.state.endpoints.values().find_map(|endpoint| endpoint.ipv4)?;
+        let name = snapshot.record.name.as_str();
+        let names = format!("{} {} {name}", alias.trim_start_matches('/'), snapshot.record.id.short());
+        Some((endpoint.0.to_string(), names))
+    };
+    record.spec.host.links.iter().filter_map(line).collect()
+}
+
+fn host_gateways(engine: &Engine, attachments: &[Attachment]) -> Result<Vec<IpAddr>> {
+    if !engine.config().host_gateways.is_empty() {
+        return Ok(engine.config().host_gateways.clone());
+    }
+    let table = engine.networks_table();
+    let networks = table.find("bridge").into_iter();
+    let networks = networks.chain(attachments.iter().map(|attachment| attachment.network.clone()));
+    let mut found = networks.filter_map(|id| table.plane().host_gateway(&id));
+    found.next().map(|address| vec![address]).ok_or_else(|| {
+        Error::Invalid("unable to derive the IP value for host-gateway".to_owned())
+    })
+}
+
+/// Asked for by `-p`, and by `-P` for every port that the image exposes.
+fn bindings(record: &Record) -> Vec<PortBinding> {
+    let mut bindings = record.spec.host.port_bindings.clone();
+    if record.spec.host.publish_all_ports {
+        for port in &record.spec.exposed_ports {
+            if !bindings.iter().any(|binding| binding.container == *port) {
+                bindings.push(PortBinding { container: *port, host_ip: None, host_ports: None });
+            }
+        }
+    }
+    bindings
+}
+
+fn expand(published: &net::PublishedPort) -> Vec<PublishedPort> {
+    (0..published.count.max(1))
+        .map(|offset| PublishedPort {
+            container: ContainerPort {
+                port: published.container.port.saturating_add(offset),
+                protocol: published.container.protocol,
+            },
+            host_ip: published.host.ip(),
+            host_port: published.host.port().saturating_add(offset),
+        })
+        .collect()
+}
+
+fn endpoint(attachment: &Attachment, spec: EndpointSpec) -> Endpoint {
+    let v4 = |cidr: net::Cidr| match cidr.addr() {
+        IpAddr::V4(addr) => Some((addr, cidr.prefix())),
+        IpAddr::V6(_) => None,
+    };
+    let v6 = |cidr: net::Cidr| match cidr.addr() {
+        IpAddr::V6(addr) => Some((addr, cidr.prefix())),
+        IpAddr::V4(_) => None,
+    };
+    let key = format!("{}/{}", attachment.container, attachment.network);
+    let config = &attachment.config;
+    Endpoint {
+        network_id: Some(attachment.network.clone()),
+        spec,
+        endpoint_id: model::Digest::sha256(key.as_bytes()).hex().to_owned(),
+        mac_address: attachment.mac.to_string(),
+        ipv4: attachment.ipv4.and_then(v4),
+        ipv6: attachment.ipv6.and_then(v6),
+        gateway: attachment.gateway_v4,
+        gateway6: attachment.gateway_v6,
+        dns_names: config.names.iter().chain(&config.aliases).cloned().collect(),
+    }
+}
+
+/// A container that ran on while the engine was away: the plane has it already.
+pub fn adopt(engine: &Engine, record: &Record, state: &State) -> Option<Sandbox> {
+    let own = matches!(
+        record.spec.host.network_mode,
+        NetworkMode::None | NetworkMode::Default | NetworkMode::Named(_)
+    );
+    Some(Sandbox {
+        namespace: None,
+        attachments: state.attachments.clone(),
+        published: state.published.clone(),
+        directory: Some(engine.records().container_dir(&record.id)),
+        own,
+        id: record.id.clone(),
+    })
+}
+
+/// What the plane must know of a container that ran on.
+pub fn restored(record: &Record, state: &State, config: &crate::Config) -> Option<net::RestoredSandbox> {
+    if matches!(record.spec.host.network_mode, NetworkMode::Host | NetworkMode::Container(_)) {
+        return None;
+    }
+    let path = format!("/proc/{}/ns/net", state.pid);
+    let namespace = fs::File::open(path).ok()?;
+    let host = &record.spec.host;
+    Some(net::RestoredSandbox {
+        container: record.id.clone(),
+        namespace: namespace.into(),
+        dns: DnsConfig {
+            servers: if host.dns.is_empty() { config.dns.clone() } else { host.dns.clone() },
+            search: host.dns_search.clone(),
+            options: host.dns_options.clone(),
+        },
+        attachments: state.attachments.clone(),
+        published: state.published.clone(),
+    })
+}
+
+
+impl Sandbox {
+    /// The container has another name: its names on the networks follow at the next start, its
+    /// files now.
+    pub fn renamed(&self, engine: &Engine, record: &Record) {
+        if let Err(error) = self.write_files(engine, record) {
+            tracing::warn!(container = %record.name, error = error.text(), "files after a rename");
+        }
+    }
+}
