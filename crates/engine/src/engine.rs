@@ -380,7 +380,8 @@ fn unknown_exit(handle: &Handle) -> Option<ExitRecord> {
     let id = TaskId::container(handle.id.as_str()).ok()?;
     Some(ExitRecord {
         id,
-        status: keeper::protocol::ExitStatus::Unknown,
+        status: model::state::ExitStatus::Unknown,
+        core_dumped: false,
         at_ns: crate::moment::now_ns(),
         oom_killed: None,
     })

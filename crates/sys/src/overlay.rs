@@ -21,7 +21,7 @@ pub fn view(layers: &[PathBuf]) -> io::Result<OwnedFd> {
         let path = c_path(only)?;
         let tree = mount::clone_tree(rustix::fs::CWD, &path, false)?;
         mount::set_attributes(&tree, mount::attr::RDONLY, 0, 0, false)?;
-        return Ok(tree);
+        return opened(&tree);
     }
     assemble(layers, None)
 }
@@ -46,7 +46,15 @@ fn assemble(lowers: &[PathBuf], top: Option<(&Path, &Path)>) -> io::Result<Owned
     }
     mount::create(&fs)?;
     let attributes = if top.is_none() { mount::attr::RDONLY } else { 0 };
-    Ok(mount::fsmount(&fs, attributes)?)
+    opened(&mount::fsmount(&fs, attributes)?)
+}
+
+/// The fd of a new mount can only be walked from (`O_PATH`); this one can be listed, too. It
+/// keeps the tree when the first one is closed.
+fn opened(tree: &OwnedFd) -> io::Result<OwnedFd> {
+    use rustix::fs::{Mode, OFlags};
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    Ok(rustix::fs::openat(tree, c".", flags, Mode::empty())?)
 }
 
 fn c_path(path: &Path) -> io::Result<CString> {
@@ -78,6 +86,7 @@ mod tests {
         let layers = [top, bottom];
         let root = Dir::from_fd(view(&layers).unwrap()).unwrap();
         assert_eq!((read(&root, "a"), read(&root, "b")), ("top".into(), "bottom".into()));
+        assert_eq!(root.names().unwrap().len(), 2);
         let one = Dir::from_fd(view(&layers[1..]).unwrap()).unwrap();
         assert_eq!(read(&one, "a"), "bottom");
         assert!(one.create_file(b"c", 0o600).is_err());

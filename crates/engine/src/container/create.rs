@@ -40,14 +40,16 @@ impl Containers<'_> {
         let name = self.name(request.name.as_deref(), &id)?;
         let engine = self.engine.clone();
         let reserved = name.clone();
-        let made = blocking::spawn(move || make(&engine, id, reserved, spec, &image, networks)).await;
+        let reserved_for = id.clone();
+        let made =
+            blocking::spawn(move || make(&engine, id, reserved, spec, &image, networks)).await;
         match made {
             Ok(handle) => {
                 self.engine.registry().insert(handle.clone());
                 Ok(Created { id: handle.id.clone(), warnings })
             }
-            Err((error, id)) => {
-                self.engine.registry().release(&name, &id);
+            Err(error) => {
+                self.engine.registry().release(&name, &reserved_for);
                 Err(error)
             }
         }
@@ -238,13 +240,13 @@ fn make(
     spec: ContainerSpec,
     image: &ResolvedImage,
     networks: IndexMap<String, NetworkUse>,
-) -> std::result::Result<Arc<Handle>, (Error, ContainerId)> {
-    let mut made = Made { engine, id: id.clone(), volumes: Vec::new(), rootfs: false };
+) -> Result<Arc<Handle>> {
+    let mut made = Made { engine, id, volumes: Vec::new(), rootfs: false };
     match made.all(name, spec, image, networks) {
         Ok(handle) => Ok(handle),
         Err(error) => {
             made.undo();
-            Err((error, id))
+            Err(error)
         }
     }
 }

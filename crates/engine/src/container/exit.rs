@@ -108,11 +108,7 @@ impl Actor {
             }
             None => false,
         };
-        let status = match exit.status {
-            keeper::protocol::ExitStatus::Code(code) => ExitStatus::Code(code),
-            keeper::protocol::ExitStatus::Signal { signal, .. } => ExitStatus::Signal(signal),
-            keeper::protocol::ExitStatus::Unknown => ExitStatus::Unknown,
-        };
+        let status = exit.status;
         if oom && !self.state.oom_killed {
             self.out_of_memory();
         }

@@ -170,7 +170,7 @@ fn open_root(engine: &Arc<Engine>, snapshot: &Snapshot, access: Access) -> Resul
     if snapshot.state.is_running() {
         // The process's own view, with its volumes. The link itself is the kernel's.
         let path = format!("/proc/{}/root", snapshot.state.pid);
-        return Dir::open_magic(std::path::Path::new(&path)).map_err(fail);
+        return Dir::open(std::path::Path::new(&path)).map_err(fail);
     }
     let rootfs = engine.records().rootfs(&snapshot.record)?;
     match access {

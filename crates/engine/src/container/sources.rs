@@ -74,7 +74,7 @@ fn below(root: &Path, subpath: Option<&str>) -> Result<PathBuf> {
     let fail = |source| host_file("resolve subpath", &root.join(subpath), source);
     let dir = sys::dir::Dir::open(root).map_err(fail)?;
     // Links are refused altogether: what is checked here is what the launch opens by path later.
-    dir.resolve_any(subpath.as_bytes(), sys::dir::Links::Refuse).map_err(fail)?;
+    dir.resolve_file(subpath.as_bytes(), sys::dir::Links::Refuse).map_err(fail)?;
     Ok(root.join(subpath))
 }
 

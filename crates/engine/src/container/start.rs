@@ -324,7 +324,7 @@ fn open_group(engine: &Engine, record: &Record) -> Result<Arc<dyn Cgroup>> {
 }
 
 /// `<parent>/<container id>`
-pub(super) fn group_path(engine: &Engine, record: &Record) -> Result<GroupPath> {
+pub(crate) fn group_path(engine: &Engine, record: &Record) -> Result<GroupPath> {
     let own = &record.spec.host.cgroup_parent;
     let parent = match (own.as_str(), engine.config().cgroup_parent.as_str()) {
         ("", "") => runtime::cgroup::DEFAULT_PARENT,
@@ -334,7 +334,7 @@ pub(super) fn group_path(engine: &Engine, record: &Record) -> Result<GroupPath> 
     GroupPath::new(&format!("/{parent}/{}", record.id)).map_err(|error| group_error("name", error))
 }
 
-pub(super) fn group_error(action: &'static str, error: runtime::cgroup::CgroupError) -> Error {
+pub(crate) fn group_error(action: &'static str, error: runtime::cgroup::CgroupError) -> Error {
     Error::Failed {
         action,
         subject: "the control group".to_owned(),
@@ -379,7 +379,7 @@ async fn run(
         bundle: PathBuf::from("/"),
         root: Some(prepared.root.clone()),
         fds: io_roles(roles),
-        cgroups: engine.host().cgroup_view(group.path()),
+        cgroups: engine.host().cgroup_view(group.path())?,
         seccomp: filter.map(|filter| filter.program.clone()),
         init: record.spec.host.init.unwrap_or(engine.config().init),
         no_pivot: false,

@@ -39,11 +39,9 @@ impl Waiting {
                 WaitCondition::Removed => false,
             }
         };
-        let exit_code = match self.watch.wait_for(done).await {
-            Ok(snapshot) => snapshot.state.exit_code,
-            // It is gone; the last state stays readable.
-            Err(_) => self.watch.borrow().state.exit_code,
-        };
+        let found = self.watch.wait_for(done).await.map(|snapshot| snapshot.state.exit_code);
+        // When it is gone, the last state stays readable.
+        let exit_code = found.unwrap_or_else(|_| self.watch.borrow().state.exit_code);
         WaitOutcome { exit_code, error: None }
     }
 }

@@ -13,7 +13,7 @@ use keeper::protocol::TaskId;
 use model::{ExecId, state::Status};
 
 pub use start::StartTicket;
-pub(crate) use start::probe;
+pub(crate) use start::{ended, probe};
 pub(crate) use table::Table;
 pub use types::*;
 

@@ -325,12 +325,13 @@ async fn probe_once(
     let spec = AttachSpec { slow_reader: SlowReader::Disconnect, ..AttachSpec::output(Framing::Raw) };
     run(engine, handle, exec, None, vec![spec], &[write.into()]).await?;
     let output = tokio::task::spawn_blocking(move || read_output(read));
-    let ended = watch.wait_for(|exec| matches!(exec.phase, Phase::Ended { .. }));
+    let ended = async {
+        let ended = watch.wait_for(|exec| matches!(exec.phase, Phase::Ended { .. })).await;
+        ended.map(|exec| exec.phase)
+    };
     let exit_code = match tokio::time::timeout(timeout, ended).await {
-        Ok(Ok(exec)) => match exec.phase {
-            Phase::Ended { exit_code } => exit_code,
-            Phase::Prepared | Phase::Running => -1,
-        },
+        Ok(Ok(Phase::Ended { exit_code })) => exit_code,
+        Ok(Ok(Phase::Prepared | Phase::Running)) => -1,
         Ok(Err(_)) => return Err(lost()),
         Err(_) => {
             engine.keeping().signal(&task_of(exec)?, crate::container::signal::KILL).await?;

@@ -35,7 +35,7 @@ pub fn make(store: &Store) -> Result<Image> {
     };
     let mut archive = Vec::with_capacity(PROGRAM.len() + 4096);
     let mut writer = Writer::new(&mut archive);
-    let mut entry = Entry::new(b"hello", EntryKind::Regular, 0o755);
+    let mut entry = Entry::new(b"hello", EntryKind::File, 0o755);
     entry.size = PROGRAM.len() as u64;
     writer.append(&entry, PROGRAM).map_err(failed)?;
     writer.finish().map_err(failed)?;

@@ -1,7 +1,6 @@
 //! Networks: their verbs, and the actor's part of connecting containers.
 
 mod create;
-mod files;
 pub(crate) mod sandbox;
 pub(crate) mod table;
 mod types;

@@ -16,12 +16,12 @@ use model::{
     network::{EndpointSpec, NetworkMode},
     port::{ContainerPort, PortBinding},
 };
-use net::{Attachment, DnsConfig, EndpointConfig};
-
-use super::{
-    files::{self, EMBEDDED, Resolver},
-    table::{Record as Network, refused},
+use net::{
+    Attachment, DnsConfig, EndpointConfig,
+    files::{self, Resolution, Resolver},
 };
+
+use super::table::{Record as Network, refused};
 use crate::{
     Engine, Error, Result, blocking,
     container::{Endpoint, NetworkUse, PublishedPort, Record, State, namespaces, oci},
@@ -290,35 +290,23 @@ impl Sandbox {
             name => name,
         };
         write("hostname", format!("{name}\n"))?;
-        write("resolv.conf", self.resolver(engine, record).text())?;
+        write("resolv.conf", self.resolv_conf(engine, record)?)?;
         write("hosts", self.hosts(engine, record, &name)?)
     }
 
-    fn resolver(&self, engine: &Engine, record: &Record) -> Resolver {
-        let own = dns(engine, record);
-        let text = fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
-        let host = Resolver::parse(&text);
-        let embedded = self.attachments.iter().any(|attachment| {
+    fn resolv_conf(&self, engine: &Engine, record: &Record) -> Result<String> {
+        let host = Resolver::of_host().map_err(refused("read", "the host's resolv.conf"))?;
+        let internal = self.attachments.iter().any(|attachment| {
             let found = engine.networks_table().record(&attachment.network);
             found.is_ok_and(|network| !network.config.is_default_bridge)
         });
-        let mut resolver = match record.spec.host.network_mode {
-            NetworkMode::Host => host,
-            _ => host.for_container(),
+        let ipv6 = self.attachments.iter().any(|attachment| attachment.ipv6.is_some());
+        let how = match record.spec.host.network_mode {
+            NetworkMode::Host => Resolution::Host,
+            _ if internal => Resolution::Internal,
+            _ => Resolution::Direct { ipv6 },
         };
-        if embedded {
-            resolver.servers = vec![EMBEDDED.to_owned()];
-            resolver.options = vec!["ndots:0".to_owned()];
-        } else if !own.servers.is_empty() {
-            resolver.servers = own.servers.iter().map(ToString::to_string).collect();
-        }
-        if !own.search.is_empty() {
-            resolver.search = own.search;
-        }
-        if !own.options.is_empty() {
-            resolver.options = own.options;
-        }
-        resolver
+        Ok(files::resolv_conf(&host, &dns(engine, record), how))
     }
 
     fn hosts(&self, engine: &Engine, record: &Record, name: &str) -> Result<String> {
@@ -329,39 +317,52 @@ impl Sandbox {
         }
         let mut extra = Vec::new();
         for text in &record.spec.host.extra_hosts {
-            let (host, address) = files::extra_host(text)
-                .ok_or_else(|| Error::Invalid(format!("bad format for add-host: {text:?}")))?;
+            let bad = || Error::Invalid(format!("bad format for add-host: {text:?}"));
+            let (host, address) = extra_host(text).ok_or_else(bad)?;
             if address == "host-gateway" {
                 for gateway in host_gateways(engine, &self.attachments)? {
-                    extra.push((gateway.to_string(), host.to_owned()));
+                    extra.push((host.to_owned(), gateway));
                 }
             } else {
-                extra.push((address.to_owned(), host.to_owned()));
+                let address = address
+                    .parse()
+                    .map_err(|_| Error::Invalid(format!("invalid IP address in add-host: {address:?}")))?;
+                extra.push((host.to_owned(), address));
             }
         }
         extra.extend(links(engine, record));
         let names = match record.spec.domainname.as_deref() {
-            Some(domain) if !domain.is_empty() => format!("{name}.{domain} {name}"),
-            _ => name.to_owned(),
+            Some(domain) if !domain.is_empty() => vec![format!("{name}.{domain}"), name.to_owned()],
+            _ => vec![name.to_owned()],
         };
-        let mut own: Vec<(IpAddr, String)> = Vec::new();
+        let mut own: Vec<(IpAddr, Vec<String>)> = Vec::new();
         for attachment in &self.attachments {
             own.extend(attachment.ipv4.map(|cidr| (cidr.addr(), names.clone())));
             own.extend(attachment.ipv6.map(|cidr| (cidr.addr(), names.clone())));
         }
-        Ok(files::hosts(&own, &extra))
+        Ok(files::hosts(&own, &extra, true))
     }
 }
 
+/// `name:address` or `name=address` of `--add-host`, IPv6 in brackets or bare.
+fn extra_host(text: &str) -> Option<(&str, &str)> {
+    let (name, address) = match text.split_once('=') {
+        Some(parts) => parts,
+        None => text.split_once(':')?,
+    };
+    let address = address.strip_prefix('[').and_then(|a| a.strip_suffix(']')).unwrap_or(address);
+    (!name.is_empty()).then_some((name, address))
+}
+
 /// Legacy links: the linked containers' addresses at the start.
-fn links(engine: &Engine, record: &Record) -> Vec<(String, String)> {
+fn links(engine: &Engine, record: &Record) -> Vec<(String, IpAddr)> {
     let line = |link: &String| {
         let (container, alias) = link.split_once(':').unwrap_or((link, link));
         let snapshot = engine.registry().find(container.trim_start_matches('/')).ok()?.snapshot();
         let endpoint = snapshot.state.endpoints.values().find_map(|endpoint| endpoint.ipv4)?;
         let name = snapshot.record.name.as_str();
         let names = format!("{} {} {name}", alias.trim_start_matches('/'), snapshot.record.id.short());
-        Some((endpoint.0.to_string(), names))
+        Some((names, endpoint.0.into()))
     };
     record.spec.host.links.iter().filter_map(line).collect()
 }
@@ -474,5 +475,19 @@ impl Sandbox {
         if let Err(error) = self.write_files(engine, record) {
             tracing::warn!(container = %record.name, error = error.text(), "files after a rename");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn extra_hosts_read_as_typed() {
+        assert_eq!(extra_host("db:10.0.0.9"), Some(("db", "10.0.0.9")));
+        assert_eq!(extra_host("v6:[::1]"), Some(("v6", "::1")));
+        assert_eq!(extra_host("v6=fd00::1"), Some(("v6", "fd00::1")));
+        assert_eq!(extra_host("nothing"), None);
+        assert_eq!(extra_host(":10.0.0.9"), None);
     }
 }

@@ -17,7 +17,7 @@ use crate::Result;
 pub mod capabilities;
 pub mod devices;
 mod mounts;
-mod process;
+pub mod process;
 pub mod resources;
 pub mod security;
 
