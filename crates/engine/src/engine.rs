@@ -126,6 +126,12 @@ impl Engine {
         Ok(())
     }
 
+    /// Ends the keeper if nothing runs under it; a later request starts another.
+    pub async fn end_keeper(&self) {
+        self.flush_ended().await;
+        self.keeping.shutdown().await;
+    }
+
     async fn stop_all(self: &Arc<Self>) {
         let timeout_s = i64::try_from(self.config.shutdown_timeout_s).ok();
         let running: Vec<_> = self
@@ -394,13 +400,12 @@ async fn prepare(config: &Config) -> Result<(Store, Hierarchies)> {
         for (path, mode) in [(&data, 0o710), (&exec, 0o710), (&exec.join("running"), 0o700)] {
             make_dir(path, mode)?;
         }
-        let store = Store::open(&data, store::Options::default()).map_err(|error| {
-            Error::Failed {
+        let store =
+            Store::open(&data, store::Options::default()).map_err(|error| Error::Failed {
                 action: "open",
                 subject: format!("data root {}", data.display()),
                 source: Cause::new(error.kind(), error),
-            }
-        })?;
+            })?;
         let groups = Hierarchies::detect().map_err(|error| Error::Failed {
             action: "look at",
             subject: "the host's control groups".to_owned(),
@@ -413,9 +418,11 @@ async fn prepare(config: &Config) -> Result<(Store, Hierarchies)> {
 
 fn make_dir(path: &PathBuf, mode: u32) -> Result<()> {
     use std::os::unix::fs::DirBuilderExt;
-    std::fs::DirBuilder::new().recursive(true).mode(mode).create(path).map_err(|source| {
-        Error::File { action: "make", path: path.display().to_string(), source }
-    })
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(mode)
+        .create(path)
+        .map_err(|source| Error::File { action: "make", path: path.display().to_string(), source })
 }
 
 /// The plane, given the containers that run.

@@ -24,10 +24,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{
-    Error, Result,
-    error::Cause,
-};
+use crate::{Error, Result, error::Cause};
 
 type Answer = Result<(Reply, Vec<OwnedFd>), ClientError>;
 
@@ -268,7 +265,7 @@ impl Shared {
             Some(Ok(fd)) => fd,
             _ => return,
         };
-        let Ok(readable) = AsyncFd::with_interest(fd, Interest::READABLE) else { return };
+        let Ok(readable) = AsyncFd::register_with_interest(fd, Interest::READABLE) else { return };
         loop {
             if !self.take_in(notices) {
                 return;

@@ -121,13 +121,12 @@ impl Records {
         events: Vec<Draft>,
         weight: Weight,
     ) -> Result<()> {
-        let bytes = serde_json::to_vec(&DocumentRef { record, state }).map_err(|error| {
-            Error::Failed {
+        let bytes =
+            serde_json::to_vec(&DocumentRef { record, state }).map_err(|error| Error::Failed {
                 action: "write the record of",
                 subject: record.id.to_string(),
                 source: Cause::new(model::ErrorKind::Internal, error),
-            }
-        })?;
+            })?;
         self.keep_running(record, state, &bytes)?;
         let batch = Batch::new().put(CONTAINER, record.id.as_str(), bytes);
         self.log.commit(batch, events, weight)
@@ -144,7 +143,11 @@ impl Records {
                 _ => Ok(()),
             }
         };
-        kept.map_err(|source| Error::File { action: "keep", path: path.display().to_string(), source })
+        kept.map_err(|source| Error::File {
+            action: "keep",
+            path: path.display().to_string(),
+            source,
+        })
     }
 
     /// Removes everything of a container: record first, so that a crash leaves garbage and never
@@ -292,7 +295,11 @@ impl Records {
             image.id == ancestor.id
                 || (!ancestor.layers.is_empty() && image.layers.starts_with(&ancestor.layers))
         };
-        all.into_iter().map(|summary| summary.image).filter(built_on).map(|image| image.id).collect()
+        all.into_iter()
+            .map(|summary| summary.image)
+            .filter(built_on)
+            .map(|image| image.id)
+            .collect()
     }
 }
 

@@ -7,7 +7,8 @@
 pub fn fill(buffer: &mut [u8]) {
     let mut filled = 0;
     while filled < buffer.len() {
-        match rustix::rand::getrandom(&mut buffer[filled..], rustix::rand::GetRandomFlags::empty()) {
+        match rustix::rand::getrandom(&mut buffer[filled..], rustix::rand::GetRandomFlags::empty())
+        {
             Ok(count) => filled += count,
             Err(rustix::io::Errno::INTR) => {}
             Err(errno) => unreachable!("getrandom on a valid buffer: {errno}"),

@@ -307,11 +307,7 @@ impl Actor {
     }
 
     /// The same with events, in one transaction.
-    pub fn save_with(
-        &mut self,
-        weight: Weight,
-        events: Vec<crate::event::Draft>,
-    ) -> Result<()> {
+    pub fn save_with(&mut self, weight: Weight, events: Vec<crate::event::Draft>) -> Result<()> {
         self.publish();
         let (record, state) = (&self.record, &self.state);
         self.engine.records().save_container(record, state, events, weight)
@@ -319,7 +315,8 @@ impl Actor {
 
     /// Publishes without writing, for what may be lost with the daemon.
     pub fn publish(&self) {
-        let snapshot = Snapshot { record: Arc::new(self.record.clone()), state: self.state.clone() };
+        let snapshot =
+            Snapshot { record: Arc::new(self.record.clone()), state: self.state.clone() };
         self.handle.publish(Arc::new(snapshot));
     }
 

@@ -18,10 +18,7 @@ use super::{
     logs, merge, mountpoints, name, oci, signal,
 };
 use crate::{
-    Engine, Error, Result, blocking,
-    event::Draft,
-    image::resolve::ResolvedImage,
-    moment,
+    Engine, Error, Result, blocking, event::Draft, image::resolve::ResolvedImage, moment,
     records::Weight,
 };
 
@@ -91,8 +88,10 @@ fn check(engine: &Engine, spec: &ContainerSpec) -> Result<Vec<String>> {
             "can't create 'AutoRemove' container with restart policy".to_owned(),
         ));
     }
-    if !matches!(host.runtime.as_str(), "" | crate::config::BUILTIN_RUNTIME | "cale" | "io.containerd.runc.v2")
-    {
+    if !matches!(
+        host.runtime.as_str(),
+        "" | crate::config::BUILTIN_RUNTIME | "cale" | "io.containerd.runc.v2"
+    ) {
         return Err(Error::Invalid(match engine.config().runtimes.contains_key(&host.runtime) {
             true => format!("runtime {} can't be driven by this engine yet", host.runtime),
             false => format!("unknown or invalid runtime name: {}", host.runtime),

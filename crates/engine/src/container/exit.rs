@@ -186,11 +186,7 @@ impl Actor {
             // A caller that went away doesn't care.
             let _ = reply.send(answer);
         }
-        if self.record.spec.host.auto_remove
-            && stays_down
-            && !removed
-            && !self.state.is_running()
-        {
+        if self.record.spec.host.auto_remove && stays_down && !removed && !self.state.is_running() {
             self.remove_itself().await;
         }
     }
@@ -226,11 +222,11 @@ impl Actor {
             return;
         }
         let policy = self.record.spec.host.restart_policy;
-        let was_running = self.state.status == Status::Restarting
-            || self.state.exit == Some(ExitStatus::Unknown);
+        let was_running =
+            self.state.status == Status::Restarting || self.state.exit == Some(ExitStatus::Unknown);
         let by_hand = self.record.stopped_by_hand || !self.record.started_once;
-        let wanted = self.record.started_once
-            && revive(policy, by_hand, self.state.exit_code, was_running);
+        let wanted =
+            self.record.started_once && revive(policy, by_hand, self.state.exit_code, was_running);
         if wanted {
             if policy != RestartPolicy::No {
                 self.record.restart_count += 1;

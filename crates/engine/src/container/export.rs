@@ -25,9 +25,7 @@ impl Containers<'_> {
         let shared = (self.engine.clone(), snapshot.clone());
         let root = blocking::spawn(move || open_root(&shared.0, &shared.1, Access::Read)).await?;
         self.engine.events().container(&snapshot.record, "export", &[]);
-        Ok(self.archive(move |writer| {
-            archive::write_tree(writer, &root, options())
-        }))
+        Ok(self.archive(move |writer| archive::write_tree(writer, &root, options())))
     }
 
     /// What differs from its image.
@@ -72,26 +70,25 @@ impl Containers<'_> {
         if mount.is_some_and(|point| point.mount.readonly)
             || (mount.is_none() && snapshot.record.spec.host.readonly_rootfs)
         {
-            return Err(Error::Forbidden(
-                "container rootfs is marked read-only".to_owned(),
-            ));
+            return Err(Error::Forbidden("container rootfs is marked read-only".to_owned()));
         }
         let (engine, shared) = (self.engine.clone(), snapshot.clone());
         let (name, path) = (container.to_owned(), path.to_owned());
         let source = SyncIoBridge::new(archive);
         blocking::spawn(move || {
             let root = open_root(&engine, &shared, Access::Write)?;
-            let target = root.resolve(relative(&path).as_bytes(), Links::InRoot).map_err(|source| {
-                match source.kind() {
-                    std::io::ErrorKind::NotFound => {
-                        Error::NoSuchPath { path: path.clone(), container: name }
+            let target =
+                root.resolve(relative(&path).as_bytes(), Links::InRoot).map_err(|source| {
+                    match source.kind() {
+                        std::io::ErrorKind::NotFound => {
+                            Error::NoSuchPath { path: path.clone(), container: name }
+                        }
+                        std::io::ErrorKind::NotADirectory => {
+                            Error::Invalid("extraction point is not a directory".to_owned())
+                        }
+                        _ => Error::File { action: "open", path: path.clone(), source },
                     }
-                    std::io::ErrorKind::NotADirectory => {
-                        Error::Invalid("extraction point is not a directory".to_owned())
-                    }
-                    _ => Error::File { action: "open", path: path.clone(), source },
-                }
-            })?;
+                })?;
             let options = ExtractOptions {
                 whiteouts: Whiteouts::Plain,
                 owner: if request.keep_owners { None } else { Some((0, 0)) },
@@ -123,7 +120,9 @@ impl Containers<'_> {
     /// Runs `write` on a thread; what it writes can be read.
     fn archive(
         &self,
-        write: impl FnOnce(&mut Writer<SyncIoBridge<tokio::io::DuplexStream>>) -> std::result::Result<(), archive::ArchiveError>
+        write: impl FnOnce(
+            &mut Writer<SyncIoBridge<tokio::io::DuplexStream>>,
+        ) -> std::result::Result<(), archive::ArchiveError>
         + Send
         + 'static,
     ) -> ByteReader {
@@ -209,7 +208,9 @@ fn stat(root: &Dir, path: &str, container: &str) -> Result<(PathStat, String)> {
     if must_be_dir || last == ".." {
         let dir = root.resolve(plain.as_bytes(), Links::InRoot).map_err(|source| {
             match source.kind() {
-                std::io::ErrorKind::NotADirectory => Error::NotFound(format!("{path}: not a directory")),
+                std::io::ErrorKind::NotADirectory => {
+                    Error::NotFound(format!("{path}: not a directory"))
+                }
                 _ => fail(source),
             }
         })?;
@@ -236,9 +237,8 @@ fn stat(root: &Dir, path: &str, container: &str) -> Result<(PathStat, String)> {
 /// A directory reached through links is archived from where it is.
 fn real_path(root: &Dir, dir: &Dir, asked: &str) -> String {
     use std::os::fd::{AsFd, AsRawFd};
-    let link = |dir: &Dir| {
-        std::fs::read_link(format!("/proc/self/fd/{}", dir.as_fd().as_raw_fd())).ok()
-    };
+    let link =
+        |dir: &Dir| std::fs::read_link(format!("/proc/self/fd/{}", dir.as_fd().as_raw_fd())).ok();
     match (link(root), link(dir)) {
         (Some(root), Some(dir)) => match dir.strip_prefix(&root) {
             Ok(below) => below.to_string_lossy().into_owned(),

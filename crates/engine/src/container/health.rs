@@ -83,12 +83,7 @@ async fn probe_in_time(engine: Arc<Engine>, handle: Arc<Handle>, plan: HealthPla
 }
 
 /// What a probe changes. `running_for`: since the start.
-pub fn judge(
-    health: &mut HealthState,
-    mut probe: Probe,
-    plan: &HealthPlan,
-    running_for: Duration,
-) {
+pub fn judge(health: &mut HealthState, mut probe: Probe, plan: &HealthPlan, running_for: Duration) {
     let mut end = probe.output.len().min(OUTPUT_MAX);
     while !probe.output.is_char_boundary(end) {
         end -= 1;

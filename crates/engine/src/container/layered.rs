@@ -52,12 +52,15 @@ fn look(layers: &[PathBuf], path: &str) -> io::Result<Found> {
                 Ok(stat) if stat.kind != FileKind::Directory => return Ok(Found::Absent),
                 Ok(_) => dir = dir.open_dir(part.as_bytes())?,
             }
-            hides_lower |= sys::file::xattr(&dir, b"trusted.overlay.opaque")? == Some(b"y".to_vec());
+            hides_lower |=
+                sys::file::xattr(&dir, b"trusted.overlay.opaque")? == Some(b"y".to_vec());
         }
         if here {
             match dir.stat(name.as_bytes()) {
                 Ok(stat) if stat.kind == FileKind::Symlink => return Ok(Found::Link),
-                Ok(stat) if stat.kind == FileKind::Regular => return Ok(Found::Content(content(&dir, name)?)),
+                Ok(stat) if stat.kind == FileKind::Regular => {
+                    return Ok(Found::Content(content(&dir, name)?));
+                }
                 Ok(_) => return Ok(Found::Absent),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(error),
@@ -131,7 +134,8 @@ mod tests {
         std::fs::write(layers[1].join("etc/real"), "inside").unwrap();
         std::os::unix::fs::symlink("/etc/real", layers[0].join("etc/passwd")).unwrap();
         assert_eq!(read(&layers, "etc/passwd").unwrap().as_deref(), Some(&b"inside"[..]));
-        std::os::unix::fs::symlink("../../../../etc/hostname", layers[0].join("etc/group")).unwrap();
+        std::os::unix::fs::symlink("../../../../etc/hostname", layers[0].join("etc/group"))
+            .unwrap();
         assert_eq!(read(&layers, "etc/group").unwrap(), None);
     }
 }

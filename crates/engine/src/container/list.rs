@@ -14,8 +14,22 @@ use super::{Containers, ListRequest, Snapshot, Summary};
 use crate::{Error, Result};
 
 const KEYS: [&str; 16] = [
-    "ancestor", "before", "expose", "exited", "health", "id", "isolation", "is-task", "label",
-    "name", "network", "publish", "since", "status", "volume", "label!",
+    "ancestor",
+    "before",
+    "expose",
+    "exited",
+    "health",
+    "id",
+    "isolation",
+    "is-task",
+    "label",
+    "name",
+    "network",
+    "publish",
+    "since",
+    "status",
+    "volume",
+    "label!",
 ];
 
 impl Containers<'_> {
@@ -91,9 +105,8 @@ impl Containers<'_> {
 
 fn check_values(filters: &Filters) -> Result<()> {
     for text in filters.values("status") {
-        text.parse::<Status>().map_err(|_| {
-            Error::Invalid(format!("invalid filter 'status={text}'"))
-        })?;
+        text.parse::<Status>()
+            .map_err(|_| Error::Invalid(format!("invalid filter 'status={text}'")))?;
     }
     for text in filters.values("exited") {
         text.parse::<i64>()
@@ -162,7 +175,9 @@ pub fn until(filters: &Filters) -> Result<Option<i64>> {
     match (values.next(), values.next()) {
         (None, _) => Ok(None),
         (Some(text), None) => crate::event::time(text).map(Some),
-        (Some(_), Some(_)) => Err(Error::Invalid("more than one until filter specified".to_owned())),
+        (Some(_), Some(_)) => {
+            Err(Error::Invalid("more than one until filter specified".to_owned()))
+        }
     }
 }
 
@@ -194,7 +209,9 @@ impl Patterns {
         self.patterns.is_empty()
             || self.patterns.iter().any(|pattern| match pattern {
                 Pattern::Expression(e) => e.is_match(name) || e.is_match(&slashed),
-                Pattern::Text(text) => name.contains(text.as_str()) || slashed.contains(text.as_str()),
+                Pattern::Text(text) => {
+                    name.contains(text.as_str()) || slashed.contains(text.as_str())
+                }
             })
     }
 }
@@ -227,8 +244,7 @@ impl Ports {
         let Some(ranges) = &self.ranges else { return true };
         have.any(|port| {
             ranges.iter().any(|(first, last)| {
-                port.protocol == first.protocol
-                    && (first.port..=last.port).contains(&port.port)
+                port.protocol == first.protocol && (first.port..=last.port).contains(&port.port)
             })
         })
     }

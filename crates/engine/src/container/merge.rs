@@ -136,7 +136,12 @@ mod tests {
         };
         merge(&mut spec, &image)?;
         let process = spec.process;
-        Ok(process.entrypoint.into_iter().flatten().chain(process.cmd.into_iter().flatten()).collect())
+        Ok(process
+            .entrypoint
+            .into_iter()
+            .flatten()
+            .chain(process.cmd.into_iter().flatten())
+            .collect())
     }
 
     #[test]

@@ -20,9 +20,7 @@ pub fn settle(engine: &Engine, spec: &ContainerSpec) -> Result<Vec<MountPoint>> 
     for mount in &spec.host.mounts {
         let point = point(engine, mount.clone())?;
         let target = point.mount.target.clone();
-        if points.insert(target.clone(), point).is_some()
-            || spec.host.tmpfs.contains_key(&target)
-        {
+        if points.insert(target.clone(), point).is_some() || spec.host.tmpfs.contains_key(&target) {
             return Err(Error::Invalid(format!("Duplicate mount point: {target}")));
         }
     }
@@ -120,9 +118,7 @@ fn mode(mount: &Mount) -> String {
 
 /// Absolute, without `.`, `..`, doubled or trailing slashes; never the root.
 fn clean(path: &str) -> Result<String> {
-    let invalid = |why: &str| {
-        Error::Invalid(format!("invalid mount path: '{path}' {why}"))
-    };
+    let invalid = |why: &str| Error::Invalid(format!("invalid mount path: '{path}' {why}"));
     if !path.starts_with('/') {
         return Err(invalid("mount path must be absolute"));
     }
@@ -137,9 +133,7 @@ fn clean(path: &str) -> Result<String> {
         }
     }
     if parts.is_empty() {
-        return Err(Error::Invalid(
-            "invalid specification: destination can't be '/'".to_owned(),
-        ));
+        return Err(Error::Invalid("invalid specification: destination can't be '/'".to_owned()));
     }
     Ok(format!("/{}", parts.join("/")))
 }

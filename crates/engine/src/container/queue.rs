@@ -89,6 +89,7 @@ pub enum Request {
     ForceRemove,
 }
 
+#[cfg(test)]
 impl Request {
     /// Every request.
     pub const ALL: [Self; 9] = [
@@ -119,7 +120,7 @@ pub enum Verdict {
     Refused,
 }
 
-/// The table: one line a phase, columns in the order of [`Request::ALL`].
+/// The table: one line a phase, columns in the order of [`Request`].
 pub fn judge(phase: Phase, request: Request) -> Verdict {
     use Verdict::{AfterExit as E, Already as A, JoinExit as J, Now as N, Refused as R};
     //                      start stop restart kill pause unpause change remove force

@@ -25,7 +25,8 @@ impl Containers<'_> {
         for handle in self.engine.registry().all() {
             let snapshot = handle.snapshot();
             let record = &snapshot.record;
-            let rests = matches!(snapshot.state.status, Status::Created | Status::Exited | Status::Dead);
+            let rests =
+                matches!(snapshot.state.status, Status::Created | Status::Exited | Status::Dead);
             let chosen = rests
                 && until.is_none_or(|until| record.created_ns < until)
                 && list::labels_chosen(&filters, &record.spec.labels);

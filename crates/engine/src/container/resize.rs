@@ -14,9 +14,11 @@ impl Containers<'_> {
         self.engine.keeping().resize(&attach::task_of(&handle)?, size).await?;
         let (height, width) = (size.rows.to_string(), size.columns.to_string());
         let record = handle.snapshot().record.clone();
-        self.engine
-            .events()
-            .container(&record, "resize", &[("height", &height), ("width", &width)]);
+        self.engine.events().container(
+            &record,
+            "resize",
+            &[("height", &height), ("width", &width)],
+        );
         Ok(())
     }
 }

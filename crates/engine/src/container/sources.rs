@@ -27,9 +27,7 @@ fn find_one(engine: &Engine, point: &super::MountPoint) -> Result<HostMount> {
         MountSource::Bind { path, create, .. } => {
             let path = PathBuf::from(path);
             if *create && !path.exists() {
-                fs::create_dir_all(&path).map_err(|source| {
-                    host_file("make", &path, source)
-                })?;
+                fs::create_dir_all(&path).map_err(|source| host_file("make", &path, source))?;
             } else if let Err(source) = fs::symlink_metadata(&path) {
                 return Err(if source.kind() == io::ErrorKind::NotFound {
                     missing_source(&path)

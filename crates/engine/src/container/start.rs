@@ -106,10 +106,13 @@ impl Actor {
     /// Begins what goes on beside a running container: probes, and looking for lack of memory.
     fn watch(&mut self) {
         self.probing = self.engine.stopping().child_token();
-        health::begin(&mut self.state, &self.record, &self.engine, &self.handle, health::Run {
-            number: self.run,
-            stop: self.probing.clone(),
-        });
+        health::begin(
+            &mut self.state,
+            &self.record,
+            &self.engine,
+            &self.handle,
+            health::Run { number: self.run, stop: self.probing.clone() },
+        );
         if let Some(live) = &mut self.live {
             live.oom = watch_memory(&self.engine, &self.handle, live.group.clone());
         }
@@ -474,7 +477,7 @@ fn watch_memory(
     };
     let (engine, handle) = (engine.clone(), handle.clone());
     let task = tokio::spawn(async move {
-        let Ok(mut watch) = tokio::io::unix::AsyncFd::new(OomFd(watch)) else { return };
+        let Ok(mut watch) = tokio::io::unix::AsyncFd::register(OomFd(watch)) else { return };
         loop {
             let Ok(mut ready) = watch.readable_mut().await else { return };
             ready.clear_ready();
@@ -496,4 +499,3 @@ impl std::os::fd::AsRawFd for OomFd {
         std::os::fd::AsFd::as_fd(&self.0).as_raw_fd()
     }
 }
-

@@ -24,8 +24,8 @@ impl Containers<'_> {
 fn check(request: &StopRequest) -> Result<()> {
     match request.signal.as_deref() {
         None | Some("") => Ok(()),
-        Some(text) => signal::parse(text).map(drop).map_err(|_| {
-            Error::Invalid(format!("invalid signal: {text}"))
-        }),
+        Some(text) => signal::parse(text)
+            .map(drop)
+            .map_err(|_| Error::Invalid(format!("invalid signal: {text}"))),
     }
 }

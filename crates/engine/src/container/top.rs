@@ -90,9 +90,9 @@ fn row(pid: u32) -> Option<Vec<String>> {
     let numbers: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
     let name = stat.split_once('(')?.1.rsplit_once(')')?.0.to_owned();
     let number = |index: usize| numbers.get(index).and_then(|n| n.parse::<u64>().ok());
-    let uid = read("status")?
-        .lines()
-        .find_map(|line| line.strip_prefix("Uid:")?.split_whitespace().next()?.parse::<u32>().ok())?;
+    let uid = read("status")?.lines().find_map(|line| {
+        line.strip_prefix("Uid:")?.split_whitespace().next()?.parse::<u32>().ok()
+    })?;
     let ticks = number(11)? + number(12)?;
     let started_s = boot_time()? + number(19)? / TICKS;
     let arguments = read("cmdline")?.trim_end_matches('\0').replace('\0', " ");

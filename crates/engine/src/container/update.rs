@@ -43,12 +43,29 @@ fn merged(old: &Resources, new: &Resources) -> Resources {
         )*};
     }
     take!(
-        memory, memory_reservation, memory_swap, memory_swappiness, oom_kill_disable,
-        kernel_memory_tcp, nano_cpus, cpu_shares, cpu_period, cpu_quota, cpu_realtime_period,
-        cpu_realtime_runtime, cpuset_cpus, cpuset_mems, pids_limit, blkio_weight
+        memory,
+        memory_reservation,
+        memory_swap,
+        memory_swappiness,
+        oom_kill_disable,
+        kernel_memory_tcp,
+        nano_cpus,
+        cpu_shares,
+        cpu_period,
+        cpu_quota,
+        cpu_realtime_period,
+        cpu_realtime_runtime,
+        cpuset_cpus,
+        cpuset_mems,
+        pids_limit,
+        blkio_weight
     );
     take_list!(
-        blkio_weight_device, blkio_read_bps, blkio_write_bps, blkio_read_iops, blkio_write_iops
+        blkio_weight_device,
+        blkio_read_bps,
+        blkio_write_bps,
+        blkio_read_iops,
+        blkio_write_iops
     );
     result
 }

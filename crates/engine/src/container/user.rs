@@ -36,7 +36,9 @@ pub fn resolve(
         let member = |line: &&Vec<String>| {
             line.get(3).is_some_and(|list| list.split(',').any(|name| name == person.name))
         };
-        more.extend(group.iter().filter(member).filter_map(|line| line.get(2)?.parse::<u32>().ok()));
+        more.extend(
+            group.iter().filter(member).filter_map(|line| line.get(2)?.parse::<u32>().ok()),
+        );
     }
     for text in groups {
         more.push(group_id(text, &group)?);

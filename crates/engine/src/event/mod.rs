@@ -200,7 +200,9 @@ async fn feed(
             for event in page {
                 let recent = request.since_ns.is_none_or(|since| event.time_ns >= since);
                 let past = until.is_some_and(|until| event.time_ns > until);
-                if recent && !past && matches(&request.filters, &event)
+                if recent
+                    && !past
+                    && matches(&request.filters, &event)
                     && sender.send(event).await.is_err()
                 {
                     return;
@@ -240,8 +242,23 @@ async fn sleep_until(deadline: Option<tokio::time::Instant>) {
 }
 
 const KEYS: [&str; 17] = [
-    "config", "container", "daemon", "event", "image", "label", "network", "node", "plugin",
-    "scope", "secret", "service", "type", "volume", "builder", "id", "name",
+    "config",
+    "container",
+    "daemon",
+    "event",
+    "image",
+    "label",
+    "network",
+    "node",
+    "plugin",
+    "scope",
+    "secret",
+    "service",
+    "type",
+    "volume",
+    "builder",
+    "id",
+    "name",
 ];
 
 fn check(filters: &Filters) -> Result<()> {
@@ -266,9 +283,9 @@ pub fn matches(filters: &Filters, event: &Event) -> bool {
             _ => event.attributes.get("image").is_some_and(|image| of(image)),
         }
     });
-    filters.any("event", |text| {
-        event.action == text || event.action.split(':').next() == Some(text)
-    }) && filters.any("type", |text| event.kind.name() == text)
+    filters
+        .any("event", |text| event.action == text || event.action.split(':').next() == Some(text))
+        && filters.any("type", |text| event.kind.name() == text)
         && filters.any("scope", |text| text == "local")
         && actor("container", EventType::Container)
         && actor("volume", EventType::Volume)
@@ -356,9 +373,12 @@ mod tests {
             kind: EventType::Container,
             action: "health_status: healthy".to_owned(),
             actor_id: "a".repeat(64),
-            attributes: [("name".to_owned(), "web".to_owned()), ("image".to_owned(), "b:1".to_owned())]
-                .into_iter()
-                .collect(),
+            attributes: [
+                ("name".to_owned(), "web".to_owned()),
+                ("image".to_owned(), "b:1".to_owned()),
+            ]
+            .into_iter()
+            .collect(),
             time_ns: 0,
         };
         let with = |key: &str, value: &str| {

@@ -15,12 +15,7 @@ use runtime::{plan::FdRole, spec::Process};
 use super::{CreateRequest, Execs, Phase, Snapshot, StartRequest, runs, task_of};
 use crate::{
     Engine, Error, Result, blocking,
-    container::{
-        AttachIo, Record,
-        attach::detach_keys,
-        handle::Handle,
-        merge, oci, start, user,
-    },
+    container::{AttachIo, Record, attach::detach_keys, handle::Handle, merge, oci, start, user},
     error::Cause,
     keeping::LaunchError,
     moment,
@@ -51,9 +46,7 @@ impl Execs<'_> {
                 size: request.console_size,
                 attach_only: false,
             }),
-            Phase::Running => {
-                Err(Error::Conflict(format!("exec {exec} has already started")))
-            }
+            Phase::Running => Err(Error::Conflict(format!("exec {exec} has already started"))),
             Phase::Ended { .. } => {
                 Err(Error::Conflict(format!("exec command {exec} has already exited")))
             }
@@ -160,13 +153,8 @@ async fn run(
     } else {
         Io::Null
     };
-    let launch = Launch {
-        id: task_of(exec)?,
-        plan: Plan::Exec(plan),
-        io,
-        log: LogConfig::none(),
-        attaches,
-    };
+    let launch =
+        Launch { id: task_of(exec)?, plan: Plan::Exec(plan), io, log: LogConfig::none(), attaches };
     engine.keeping().launch(launch, &fds).await.map_err(|error| start_error(&error))
 }
 
@@ -188,8 +176,7 @@ fn prepare(
     let signed = i32::try_from(pid).unwrap_or(i32::MAX);
     let pidfd = sys::pidfd::open(signed).map_err(|errno| fail("open", errno.into()))?;
     let path = start::group_path(engine, record)?;
-    let group =
-        engine.groups().open(&path).map_err(|error| start::group_error("open", error))?;
+    let group = engine.groups().open(&path).map_err(|error| start::group_error("open", error))?;
     let entry = group.entry().map_err(|error| start::group_error("enter", error))?;
     let process = process(engine, record, request)?;
     let mut roles = vec![FdRole::Stdin, FdRole::Stdout, FdRole::Stderr, FdRole::Process];
@@ -322,7 +309,8 @@ async fn probe_once(
         path: "a pipe for a probe".to_owned(),
         source,
     })?;
-    let spec = AttachSpec { slow_reader: SlowReader::Disconnect, ..AttachSpec::output(Framing::Raw) };
+    let spec =
+        AttachSpec { slow_reader: SlowReader::Disconnect, ..AttachSpec::output(Framing::Raw) };
     run(engine, handle, exec, None, vec![spec], &[write.into()]).await?;
     let output = tokio::task::spawn_blocking(move || read_output(read));
     let ended = async {

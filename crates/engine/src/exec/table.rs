@@ -40,8 +40,7 @@ impl Table {
         if let Some(entry) = entries.get(text) {
             return Ok(entry.borrow().clone());
         }
-        let mut matches =
-            entries.iter().filter(|(id, _)| text.len() >= 4 && id.starts_with(text));
+        let mut matches = entries.iter().filter(|(id, _)| text.len() >= 4 && id.starts_with(text));
         match (matches.next(), matches.next()) {
             (Some((_, entry)), None) => Ok(entry.borrow().clone()),
             (Some(_), Some(_)) => Err(Error::Ambiguous(text.to_owned())),
@@ -75,10 +74,10 @@ impl Table {
                 entry.send_modify(|snapshot| snapshot.phase = Phase::Running);
                 Ok(snapshot)
             }
-            Phase::Running => {
-                Err(Error::Conflict(format!("exec {id} has already started")))
+            Phase::Running => Err(Error::Conflict(format!("exec {id} has already started"))),
+            Phase::Ended { .. } => {
+                Err(Error::Conflict(format!("exec command {id} has already exited")))
             }
-            Phase::Ended { .. } => Err(Error::Conflict(format!("exec command {id} has already exited"))),
         }
     }
 

@@ -21,9 +21,7 @@ const CREATED: &str = "2026-01-01T00:00:00Z";
 
 /// Whether a text names the built-in image.
 pub fn is_meant(text: &str) -> bool {
-    text.parse::<Reference>().is_ok_and(|name| {
-        name.or_latest().familiar() == "hello:latest"
-    })
+    text.parse::<Reference>().is_ok_and(|name| name.or_latest().familiar() == "hello:latest")
 }
 
 /// Makes the image.

@@ -7,7 +7,7 @@ use model::{
 };
 use tokio_util::io::SyncIoBridge;
 
-use super::{Aux, ImportRequest, Images, Progress, ProgressSink, changes};
+use super::{Aux, Images, ImportRequest, Progress, ProgressSink, changes};
 use crate::{ByteReader, Result, blocking, records::stored};
 
 impl Images<'_> {

@@ -89,18 +89,15 @@ impl Images<'_> {
             let store = engine.records().store();
             let image = store.image_find(&text).map_err(|error| not_found(&text, error))?;
             if name.digest().is_some() {
-                return Err(Error::Invalid("refusing to create a tag with a digest reference".to_owned()));
+                return Err(Error::Invalid(
+                    "refusing to create a tag with a digest reference".to_owned(),
+                ));
             }
             store.tag(&name, &image.id).map_err(stored("tag", &text))?;
             Ok(image.id)
         })
         .await?;
-        self.engine.events().other(
-            EventType::Image,
-            "tag",
-            &id.to_string(),
-            &[("name", &shown)],
-        );
+        self.engine.events().other(EventType::Image, "tag", &id.to_string(), &[("name", &shown)]);
         Ok(())
     }
 }
@@ -203,7 +200,9 @@ fn glob(pattern: &[u8], text: &[u8]) -> bool {
         (None, None) => true,
         (Some((b'*', rest)), _) => {
             glob(rest, text)
-                || text.split_first().is_some_and(|(head, tail)| *head != b'/' && glob(pattern, tail))
+                || text
+                    .split_first()
+                    .is_some_and(|(head, tail)| *head != b'/' && glob(pattern, tail))
         }
         (Some((b'?', rest)), Some((head, tail))) => *head != b'/' && glob(rest, tail),
         (Some((want, rest)), Some((head, tail))) => want == head && glob(rest, tail),

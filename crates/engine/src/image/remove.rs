@@ -41,7 +41,8 @@ impl Images<'_> {
         let (removed, reclaimed) = blocking::spawn(move || {
             let keep = list::chosen(&engine, &rest)?;
             let wanted = |image: &store::Image| {
-                keep(image) && (!only_dangling || (image.tags.is_empty() && image.digests.is_empty()))
+                keep(image)
+                    && (!only_dangling || (image.tags.is_empty() && image.digests.is_empty()))
             };
             let store = engine.records().store();
             let (removed, collected) = store

@@ -146,13 +146,16 @@ impl Networks<'_> {
                 continue;
             };
             let text = |address: Option<String>| address.unwrap_or_default();
-            containers.insert(handle.id.to_string(), Member {
-                name: snapshot.record.name.to_string(),
-                endpoint_id: endpoint.endpoint_id.clone(),
-                mac_address: endpoint.mac_address.clone(),
-                ipv4: text(endpoint.ipv4.map(|(addr, prefix)| format!("{addr}/{prefix}"))),
-                ipv6: text(endpoint.ipv6.map(|(addr, prefix)| format!("{addr}/{prefix}"))),
-            });
+            containers.insert(
+                handle.id.to_string(),
+                Member {
+                    name: snapshot.record.name.to_string(),
+                    endpoint_id: endpoint.endpoint_id.clone(),
+                    mac_address: endpoint.mac_address.clone(),
+                    ipv4: text(endpoint.ipv4.map(|(addr, prefix)| format!("{addr}/{prefix}"))),
+                    ipv6: text(endpoint.ipv6.map(|(addr, prefix)| format!("{addr}/{prefix}"))),
+                },
+            );
         }
         Inspection {
             id: config.id.clone(),

@@ -162,8 +162,7 @@ impl Sandbox {
         id: &str,
         network: &NetworkUse,
     ) -> Result<()> {
-        let id: NetworkId =
-            id.parse().map_err(|_| Error::NoSuchNetwork(network.name.clone()))?;
+        let id: NetworkId = id.parse().map_err(|_| Error::NoSuchNetwork(network.name.clone()))?;
         let table = engine.networks_table();
         table.record(&id).map_err(|_| Error::NoSuchNetwork(network.name.clone()))?;
         let config = endpoint_config(record, &network.spec)?;
@@ -324,9 +323,9 @@ impl Sandbox {
                     extra.push((host.to_owned(), gateway));
                 }
             } else {
-                let address = address
-                    .parse()
-                    .map_err(|_| Error::Invalid(format!("invalid IP address in add-host: {address:?}")))?;
+                let address = address.parse().map_err(|_| {
+                    Error::Invalid(format!("invalid IP address in add-host: {address:?}"))
+                })?;
                 extra.push((host.to_owned(), address));
             }
         }
@@ -361,7 +360,8 @@ fn links(engine: &Engine, record: &Record) -> Vec<(String, IpAddr)> {
         let snapshot = engine.registry().find(container.trim_start_matches('/')).ok()?.snapshot();
         let endpoint = snapshot.state.endpoints.values().find_map(|endpoint| endpoint.ipv4)?;
         let name = snapshot.record.name.as_str();
-        let names = format!("{} {} {name}", alias.trim_start_matches('/'), snapshot.record.id.short());
+        let names =
+            format!("{} {} {name}", alias.trim_start_matches('/'), snapshot.record.id.short());
         Some((names, endpoint.0.into()))
     };
     record.spec.host.links.iter().filter_map(line).collect()
@@ -375,9 +375,10 @@ fn host_gateways(engine: &Engine, attachments: &[Attachment]) -> Result<Vec<IpAd
     let networks = table.find("bridge").into_iter();
     let networks = networks.chain(attachments.iter().map(|attachment| attachment.network.clone()));
     let mut found = networks.filter_map(|id| table.plane().host_gateway(&id));
-    found.next().map(|address| vec![address]).ok_or_else(|| {
-        Error::Invalid("unable to derive the IP value for host-gateway".to_owned())
-    })
+    found
+        .next()
+        .map(|address| vec![address])
+        .ok_or_else(|| Error::Invalid("unable to derive the IP value for host-gateway".to_owned()))
 }
 
 /// Asked for by `-p`, and by `-P` for every port that the image exposes.
@@ -447,7 +448,11 @@ pub fn adopt(engine: &Engine, record: &Record, state: &State) -> Option<Sandbox>
 }
 
 /// What the plane must know of a container that ran on.
-pub fn restored(record: &Record, state: &State, config: &crate::Config) -> Option<net::RestoredSandbox> {
+pub fn restored(
+    record: &Record,
+    state: &State,
+    config: &crate::Config,
+) -> Option<net::RestoredSandbox> {
     if matches!(record.spec.host.network_mode, NetworkMode::Host | NetworkMode::Container(_)) {
         return None;
     }
@@ -466,7 +471,6 @@ pub fn restored(record: &Record, state: &State, config: &crate::Config) -> Optio
         published: state.published.clone(),
     })
 }
-
 
 impl Sandbox {
     /// The container has another name: its names on the networks follow at the next start, its

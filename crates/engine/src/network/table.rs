@@ -109,10 +109,13 @@ fn predefined(
             ("com.docker.network.bridge.default_bridge", "true".to_owned()),
             ("com.docker.network.bridge.enable_icc", bridge.icc.to_string()),
             ("com.docker.network.bridge.enable_ip_masquerade", bridge.masquerade.to_string()),
-            ("com.docker.network.bridge.host_binding_ipv4", match bridge.default_publish_ip {
-                Some(ip) => ip.to_string(),
-                None => "0.0.0.0".to_owned(),
-            }),
+            (
+                "com.docker.network.bridge.host_binding_ipv4",
+                match bridge.default_publish_ip {
+                    Some(ip) => ip.to_string(),
+                    None => "0.0.0.0".to_owned(),
+                },
+            ),
             ("com.docker.network.bridge.name", bridge.name.clone()),
             ("com.docker.network.driver.mtu", bridge.mtu.unwrap_or(1500).to_string()),
         ] {
@@ -182,7 +185,11 @@ pub fn refused(action: &'static str, subject: impl ToString) -> impl FnOnce(net:
 
 impl Table {
     /// With the plane that has taken these networks up.
-    pub fn new(entries: BTreeMap<String, Record>, plane: NetworkPlane, store: &Store) -> Result<Self> {
+    pub fn new(
+        entries: BTreeMap<String, Record>,
+        plane: NetworkPlane,
+        store: &Store,
+    ) -> Result<Self> {
         let table = Self { entries: Mutex::new(entries), plane: Arc::new(plane) };
         table.complete(store)?;
         Ok(table)
@@ -253,7 +260,11 @@ impl Table {
     }
 
     /// Makes one.
-    pub fn create(&self, engine: &Engine, request: CreateRequest) -> Result<(NetworkId, Vec<String>)> {
+    pub fn create(
+        &self,
+        engine: &Engine,
+        request: CreateRequest,
+    ) -> Result<(NetworkId, Vec<String>)> {
         let (record, warnings) = super::create::record(request)?;
         // Held over the making: of two who take the same name, one gets it.
         let mut entries = self.lock();
@@ -261,12 +272,12 @@ impl Table {
         if entries.values().any(|other| other.config.name == name) {
             return Err(Error::Conflict(format!("network with name {name} already exists")));
         }
-        let config = self
-            .plane
-            .create_network(record.config.clone())
-            .map_err(|error| match error.kind() {
-                model::ErrorKind::InvalidInput => Error::Invalid(crate::error::chain(&error)),
-                _ => refused("make network", &name)(error),
+        let config =
+            self.plane.create_network(record.config.clone()).map_err(|error| {
+                match error.kind() {
+                    model::ErrorKind::InvalidInput => Error::Invalid(crate::error::chain(&error)),
+                    _ => refused("make network", &name)(error),
+                }
             })?;
         let record = Record { config, ..record };
         let id = record.config.id.clone();
@@ -285,8 +296,10 @@ impl Table {
     /// Removes one that nobody uses.
     pub fn remove(&self, engine: &Engine, id: &NetworkId) -> Result<()> {
         let mut entries = self.lock();
-        let record =
-            entries.get(id.as_str()).cloned().ok_or_else(|| Error::NoSuchNetwork(id.to_string()))?;
+        let record = entries
+            .get(id.as_str())
+            .cloned()
+            .ok_or_else(|| Error::NoSuchNetwork(id.to_string()))?;
         let name = record.config.name.to_string();
         if record.predefined {
             return Err(Error::Forbidden(format!(

@@ -11,10 +11,7 @@ use runtime::cgroup::Layout;
 pub use types::*;
 
 use crate::{
-    Engine, Result, blocking,
-    config::BUILTIN_RUNTIME,
-    container::ListRequest,
-    image, moment,
+    Engine, Result, blocking, config::BUILTIN_RUNTIME, container::ListRequest, image, moment,
     records::stored,
 };
 
@@ -96,7 +93,9 @@ fn info(engine: &Arc<Engine>) -> Result<Info> {
         data_root: config.data_root.display().to_string(),
         log_driver: config.log.driver.clone(),
         log_drivers: ["json-file", "local", "none"].map(str::to_owned).to_vec(),
-        network_drivers: ["bridge", "host", "ipvlan", "macvlan", "null"].map(str::to_owned).to_vec(),
+        network_drivers: ["bridge", "host", "ipvlan", "macvlan", "null"]
+            .map(str::to_owned)
+            .to_vec(),
         volume_drivers: vec!["local".to_owned()],
         cgroup_version: match groups.layout() {
             Layout::Unified => "2".to_owned(),
@@ -158,9 +157,7 @@ fn id(engine: &Engine) -> Result<String> {
         &hex.as_str()[20..32]
     );
     let batch = store::Batch::new().put("engine", "id", id.clone().into_bytes());
-    store
-        .apply(batch, store::Durability::Durable)
-        .map_err(stored("write", "the engine's id"))?;
+    store.apply(batch, store::Durability::Durable).map_err(stored("write", "the engine's id"))?;
     Ok(id)
 }
 
@@ -226,7 +223,8 @@ fn warnings(engine: &Engine) -> Vec<String> {
     let facts = engine.networks_table().plane().facts();
     if facts.switched_forwarding_v4 {
         warnings.push(
-            "IPv4 forwarding was switched on; what is forwarded between others is dropped".to_owned(),
+            "IPv4 forwarding was switched on; what is forwarded between others is dropped"
+                .to_owned(),
         );
     }
     warnings

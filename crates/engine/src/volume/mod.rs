@@ -49,13 +49,11 @@ impl Volumes<'_> {
     pub async fn create(&self, mut request: CreateRequest) -> Result<Inspection> {
         let anonymous = request.name.is_empty();
         if anonymous {
-            request.name =
-                model::ContainerId::from_bytes(moment::random_id()).as_str().to_owned();
+            request.name = model::ContainerId::from_bytes(moment::random_id()).as_str().to_owned();
         }
         let engine = self.engine.clone();
-        let made = blocking::spawn(move || {
-            engine.volumes_table().make(&engine, request, anonymous)
-        });
+        let made =
+            blocking::spawn(move || engine.volumes_table().make(&engine, request, anonymous));
         Ok(self.look(made.await?.1))
     }
 

@@ -198,9 +198,7 @@ fn check_options(options: &indexmap::IndexMap<String, String>) -> Result<()> {
     for key in options.keys() {
         if !["type", "o", "device"].contains(&key.as_str()) {
             return Err(Error::Invalid(match key.as_str() {
-                "size" => {
-                    "quota size requested but no quota support on this filesystem".to_owned()
-                }
+                "size" => "quota size requested but no quota support on this filesystem".to_owned(),
                 other => format!("invalid option: {other:?}"),
             }));
         }
@@ -230,7 +228,8 @@ fn c_string(text: &str) -> Result<std::ffi::CString> {
 /// mount(2) with the options split into flags and data, as mount(8) does.
 fn mount(kind: &str, device: &str, options: &str, target: &Path) -> Result<()> {
     let (flags, data) = split(options);
-    let device = if kind == "nfs" || kind == "nfs4" { device.trim_start_matches(':') } else { device };
+    let device =
+        if kind == "nfs" || kind == "nfs4" { device.trim_start_matches(':') } else { device };
     let (kind_c, device_c, data_c) = (c_string(kind)?, c_string(device)?, c_string(&data)?);
     let target_c = c_string(&target.to_string_lossy())?;
     sys::mount::mount(&device_c, &target_c, &kind_c, flags, &data_c).map_err(|errno| {
@@ -243,9 +242,18 @@ fn mount(kind: &str, device: &str, options: &str, target: &Path) -> Result<()> {
 
 fn split(options: &str) -> (u64, String) {
     const FLAGS: [(&str, u64); 12] = [
-        ("ro", 1), ("nosuid", 2), ("nodev", 4), ("noexec", 8), ("sync", 16), ("remount", 32),
-        ("noatime", 1024), ("nodiratime", 2048), ("bind", 4096), ("rbind", 4096 | 16384),
-        ("relatime", 1 << 21), ("strictatime", 1 << 24),
+        ("ro", 1),
+        ("nosuid", 2),
+        ("nodev", 4),
+        ("noexec", 8),
+        ("sync", 16),
+        ("remount", 32),
+        ("noatime", 1024),
+        ("nodiratime", 2048),
+        ("bind", 4096),
+        ("rbind", 4096 | 16384),
+        ("relatime", 1 << 21),
+        ("strictatime", 1 << 24),
     ];
     let mut flags = 0;
     let mut data = Vec::new();

@@ -159,10 +159,7 @@ fn namespaces(record: &Record, unified: bool) -> Vec<Namespace> {
     if private {
         kinds.push("cgroup");
     }
-    kinds
-        .into_iter()
-        .map(|kind| Namespace { kind: kind.to_owned(), path: String::new() })
-        .collect()
+    kinds.into_iter().map(|kind| Namespace { kind: kind.to_owned(), path: String::new() }).collect()
 }
 
 pub(crate) fn mount(destination: &str, kind: &str, source: &str, options: &[&str]) -> Mount {

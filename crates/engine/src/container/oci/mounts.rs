@@ -65,8 +65,7 @@ fn is_system(target: &str) -> bool {
 
 fn system(record: &Record, inputs: &Inputs) -> Result<Vec<Mount>> {
     let host = &record.spec.host;
-    let writable_cgroups =
-        host.privileged || security::read(&host.security_opt)?.writable_cgroups;
+    let writable_cgroups = host.privileged || security::read(&host.security_opt)?.writable_cgroups;
     let access = |writable: bool| if writable { "rw" } else { "ro" };
     let mut mounts = vec![
         mount("/proc", "proc", "proc", &["nosuid", "noexec", "nodev"]),
@@ -141,8 +140,22 @@ fn tmpfs_text(target: &str, text: &str) -> Result<Mount> {
     let valid = |option: &String| {
         let key = option.split('=').next().unwrap_or_default();
         const FLAGS: [&str; 16] = [
-            "ro", "rw", "exec", "noexec", "suid", "nosuid", "dev", "nodev", "atime", "noatime",
-            "relatime", "strictatime", "nodiratime", "sync", "async", "defaults",
+            "ro",
+            "rw",
+            "exec",
+            "noexec",
+            "suid",
+            "nosuid",
+            "dev",
+            "nodev",
+            "atime",
+            "noatime",
+            "relatime",
+            "strictatime",
+            "nodiratime",
+            "sync",
+            "async",
+            "defaults",
         ];
         const KEYS: [&str; 8] =
             ["size", "mode", "uid", "gid", "nr_inodes", "nr_blocks", "mpol", "huge"];

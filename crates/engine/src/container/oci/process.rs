@@ -46,8 +46,22 @@ pub fn limits(own: &[Ulimit], defaults: &[Ulimit]) -> Result<Vec<Rlimit>> {
 
 fn limit(limit: &Ulimit) -> Result<Rlimit> {
     const NAMES: [&str; 16] = [
-        "as", "core", "cpu", "data", "fsize", "locks", "memlock", "msgqueue", "nice", "nofile",
-        "nproc", "rss", "rtprio", "rttime", "sigpending", "stack",
+        "as",
+        "core",
+        "cpu",
+        "data",
+        "fsize",
+        "locks",
+        "memlock",
+        "msgqueue",
+        "nice",
+        "nofile",
+        "nproc",
+        "rss",
+        "rtprio",
+        "rttime",
+        "sigpending",
+        "stack",
     ];
     if !NAMES.contains(&limit.name.as_str()) {
         return Err(Error::Invalid(format!("invalid ulimit type: {}", limit.name)));

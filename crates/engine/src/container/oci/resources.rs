@@ -28,9 +28,7 @@ pub fn check(resources: &Resources) -> Result<()> {
         && swap > 0
         && u64::try_from(swap).is_ok_and(|swap| swap < memory)
     {
-        return invalid(
-            "Minimum memoryswap limit should be larger than memory limit, see usage",
-        );
+        return invalid("Minimum memoryswap limit should be larger than memory limit, see usage");
     }
     if r.memory.is_none() && r.memory_swap.is_some_and(|swap| swap > 0) {
         return invalid(
@@ -50,13 +48,17 @@ pub fn check(resources: &Resources) -> Result<()> {
         && memory > 0
         && reservation > memory
     {
-        return invalid("Minimum memory limit can not be less than memory reservation limit, see usage");
+        return invalid(
+            "Minimum memory limit can not be less than memory reservation limit, see usage",
+        );
     }
     if r.nano_cpus.is_some() && (r.cpu_quota.is_some() || r.cpu_period.is_some()) {
         return invalid("Conflicting options: Nano CPUs and CPU Period cannot both be set");
     }
     if r.cpu_period.is_some_and(|us| us != 0 && !(1000..=1_000_000).contains(&us)) {
-        return invalid("CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)");
+        return invalid(
+            "CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)",
+        );
     }
     if r.cpu_quota.is_some_and(|us| us > 0 && us < 1000) {
         return invalid("CPU cfs quota can not be less than 1ms (i.e. 1000)");
@@ -105,7 +107,10 @@ pub fn convert(
     Ok(LinuxResources {
         memory: (memory != LinuxMemory::default()).then_some(memory),
         cpu: (cpu != LinuxCpu::default()).then_some(cpu),
-        pids: r.pids_limit.filter(|limit| *limit != 0).map(|limit| LinuxPids { limit: Some(limit) }),
+        pids: r
+            .pids_limit
+            .filter(|limit| *limit != 0)
+            .map(|limit| LinuxPids { limit: Some(limit) }),
         block_io: (block_io != LinuxBlockIo::default()).then_some(block_io),
         ..LinuxResources::default()
     })
@@ -142,10 +147,7 @@ fn cpu(r: &Resources) -> LinuxCpu {
     }
 }
 
-fn block_io(
-    r: &Resources,
-    device: impl Fn(&str) -> Result<(i64, i64)>,
-) -> Result<LinuxBlockIo> {
+fn block_io(r: &Resources, device: impl Fn(&str) -> Result<(i64, i64)>) -> Result<LinuxBlockIo> {
     let throttle = |list: &[ThrottleDevice]| -> Result<Vec<LinuxThrottleDevice>> {
         list.iter()
             .map(|entry| {

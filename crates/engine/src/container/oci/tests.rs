@@ -67,8 +67,7 @@ fn a_request_with_everything() {
         spec.host.cap_add = vec!["NET_ADMIN".to_owned()];
         spec.host.security_opt = vec!["no-new-privileges".to_owned()];
         spec.host.tmpfs.insert("/run".to_owned(), "exec,size=1m".to_owned());
-        spec.host.ulimits =
-            vec![Ulimit { name: "nofile".to_owned(), soft: 1024, hard: -1 }];
+        spec.host.ulimits = vec![Ulimit { name: "nofile".to_owned(), soft: 1024, hard: -1 }];
         spec.host.sysctls.insert("net.ipv4.ip_forward".to_owned(), "1".to_owned());
         spec.host.oom_score_adj = 500;
     });
