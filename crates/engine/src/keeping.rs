@@ -18,10 +18,7 @@ use keeper::{
         AttachSpec, Event, Failure, Launch, Reply, Request, TaskId, TaskReport, WindowSize,
     },
 };
-use tokio::{
-    io::{Interest, unix::AsyncFd},
-    sync::{mpsc, oneshot},
-};
+use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::{Error, Result, error::Cause};
@@ -265,7 +262,7 @@ impl Shared {
             Some(Ok(fd)) => fd,
             _ => return,
         };
-        let Ok(readable) = AsyncFd::register_with_interest(fd, Interest::READABLE) else { return };
+        let Ok(readable) = crate::readiness::readable(fd) else { return };
         loop {
             if !self.take_in(notices) {
                 return;

@@ -18,6 +18,7 @@ pub mod image;
 mod keeping;
 mod moment;
 pub mod network;
+mod readiness;
 mod records;
 pub mod system;
 pub mod volume;

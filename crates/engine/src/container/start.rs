@@ -477,7 +477,7 @@ fn watch_memory(
     };
     let (engine, handle) = (engine.clone(), handle.clone());
     let task = tokio::spawn(async move {
-        let Ok(mut watch) = tokio::io::unix::AsyncFd::register(OomFd(watch)) else { return };
+        let Ok(mut watch) = crate::readiness::readable(OomFd(watch)) else { return };
         loop {
             let Ok(mut ready) = watch.readable_mut().await else { return };
             ready.clear_ready();
