@@ -7,6 +7,7 @@ pub mod cgroup;
 pub mod cli;
 pub mod exec;
 pub mod host;
+pub mod identity;
 pub mod perform;
 pub mod plan;
 pub mod sealed;

@@ -30,6 +30,12 @@ pub fn plan(spec: &Spec, context: &PlanContext) -> Result<LaunchPlan, PlanError>
     let linux = spec.linux();
     let namespaces = Namespaces::sort(&linux, context)?;
     let user_ns = namespaces.user.is_some();
+    if !linux.net_devices.is_empty() {
+        return Err(invalid("linux.netDevices", "moving network devices isn't supported"));
+    }
+    if linux.intel_rdt.is_some() {
+        return Err(invalid("linux.intelRdt", "cache allocation isn't supported"));
+    }
     let mut warnings = Vec::new();
     let user_namespace = namespaces.user_namespace(&linux, process, context)?;
 
