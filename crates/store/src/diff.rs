@@ -6,7 +6,7 @@ use std::io;
 use sys::dir::{Dir, Links};
 use sys::file::{FileKind, Stat};
 
-use crate::archive::OVERLAY_OPAQUE;
+use crate::archive::{DEPTH_MAX, OVERLAY_OPAQUE};
 
 /// How a path changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -46,12 +46,21 @@ impl fmt::Display for Change {
 pub fn changes(upper: &Dir, lowers: &[Dir]) -> io::Result<Vec<Change>> {
     let mut found = Vec::new();
     let below: Vec<Dir> = lowers.iter().map(Dir::try_clone).collect::<io::Result<_>>()?;
-    walk(upper, &below, &mut Vec::new(), &mut found)?;
+    walk(upper, &below, &mut Vec::new(), &mut found, 0)?;
     found.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(found)
 }
 
-fn walk(upper: &Dir, below: &[Dir], path: &mut Vec<u8>, found: &mut Vec<Change>) -> io::Result<()> {
+fn walk(
+    upper: &Dir,
+    below: &[Dir],
+    path: &mut Vec<u8>,
+    found: &mut Vec<Change>,
+    depth: usize,
+) -> io::Result<()> {
+    if depth > DEPTH_MAX {
+        return Err(io::Error::other("directories nest too deeply"));
+    }
     for name in upper.names()? {
         let length = path.len();
         path.push(b'/');
@@ -82,9 +91,9 @@ fn walk(upper: &Dir, below: &[Dir], path: &mut Vec<u8>, found: &mut Vec<Change>)
                 };
                 if opaque {
                     hidden(&sub, &subs, path, found)?;
-                    walk(&sub, &[], path, found)?;
+                    walk(&sub, &[], path, found, depth + 1)?;
                 } else {
-                    walk(&sub, &subs, path, found)?;
+                    walk(&sub, &subs, path, found, depth + 1)?;
                 }
             }
         }

@@ -85,7 +85,7 @@ fn victim() {
 #[test]
 fn dying_anywhere_leaves_an_image_absent_or_whole() {
     for failpoint in FAILPOINTS {
-        let temp = tempfile::tempdir().unwrap();
+        let temp = tempfile::tempdir_in("/dev/shm").unwrap();
         let root = temp.path().join("root");
         let died = Command::new(std::env::current_exe().unwrap())
             .args(["fault_tests::victim", "--exact", "--quiet"])
@@ -121,7 +121,7 @@ fn dying_anywhere_leaves_an_image_absent_or_whole() {
 
 #[test]
 fn damage_is_found_named_and_mended() {
-    let temp = tempfile::tempdir().unwrap();
+    let temp = tempfile::tempdir_in("/dev/shm").unwrap();
     let store = Store::open(temp.path(), Options::default()).unwrap();
     pull(&store).unwrap();
     let image = store.image_find("victim:1").unwrap();

@@ -7,6 +7,7 @@ use model::Digest;
 use sys::dir::Dir;
 use sys::file::FileKind;
 
+use crate::archive::DEPTH_MAX;
 use crate::db::Table;
 use crate::error::{Error, Result};
 use crate::layer::Layer;
@@ -49,11 +50,21 @@ pub struct Usage {
 pub fn measure(dir: &Dir) -> io::Result<DiskSize> {
     let mut size = DiskSize { content_bytes: 0, disk_bytes: sys::file::stat(dir)?.disk_bytes };
     let mut seen = HashSet::new();
-    add(dir, &mut size, &mut seen)?;
+    add(dir, &mut size, &mut seen, 0)?;
     Ok(size)
 }
 
-fn add(dir: &Dir, size: &mut DiskSize, seen: &mut HashSet<(u64, u64)>) -> io::Result<()> {
+/// What a container nests deeper than any archive may is not counted: a walk of such a tree would
+/// cost this process its stack.
+fn add(
+    dir: &Dir,
+    size: &mut DiskSize,
+    seen: &mut HashSet<(u64, u64)>,
+    depth: usize,
+) -> io::Result<()> {
+    if depth > DEPTH_MAX {
+        return Ok(());
+    }
     for name in dir.names()? {
         let stat = match dir.stat(&name) {
             Ok(stat) => stat,
@@ -70,7 +81,7 @@ fn add(dir: &Dir, size: &mut DiskSize, seen: &mut HashSet<(u64, u64)>) -> io::Re
         match stat.kind {
             FileKind::Regular => size.content_bytes += stat.size,
             FileKind::Directory => match dir.open_dir(&name) {
-                Ok(sub) => add(&sub, size, seen)?,
+                Ok(sub) => add(&sub, size, seen, depth + 1)?,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(error),
             },

@@ -132,6 +132,9 @@ impl Default for Limits {
 
 const COMPONENT_MAX: usize = 255;
 const PATH_MAX: usize = 4095;
+/// Levels of directories in an archive or a tree that is walked. A container can nest them far
+/// deeper than any path names; every level costs a walk an fd and a piece of its stack.
+pub(crate) const DEPTH_MAX: usize = 400;
 
 /// Makes an archive's name relative and plain: `/./a//b/` is `a/b`, the root is empty.
 ///
@@ -156,6 +159,9 @@ pub fn normalise(path: &[u8]) -> Result<Vec<u8>, ArchiveError> {
                 plain.extend_from_slice(part);
             }
         }
+    }
+    if plain.iter().filter(|&&b| b == b'/').count() >= DEPTH_MAX {
+        return Err(ArchiveError::refused(path, "directories nest too deeply"));
     }
     if plain.len() > PATH_MAX {
         return Err(ArchiveError::refused(path, "the name is longer than 4095 bytes"));

@@ -7,16 +7,13 @@ use sys::dir::{Dir, Links};
 use sys::file::{self, FileKind, Stat, Time};
 
 use super::extract::portable_xattrs;
-use super::{ArchiveError, Entry, EntryKind, Whiteouts, Writer};
+use super::{ArchiveError, DEPTH_MAX, Entry, EntryKind, Whiteouts, Writer};
 
 /// overlayfs's mark of a directory that hides what is below (Documentation/filesystems/overlayfs).
 pub(crate) const OVERLAY_OPAQUE: &[u8] = b"trusted.overlay.opaque";
 /// Marks of overlayfs features that move content out of the directory itself.
 const OVERLAY_ELSEWHERE: [&[u8]; 2] = [b"trusted.overlay.redirect", b"trusted.overlay.metacopy"];
 const OPAQUE_NAME: &[u8] = b".wh..wh..opq";
-/// Levels of directories; deeper ones can't be named by any path of 4095 bytes.
-const DEPTH_MAX: usize = 2048;
-
 /// How to make an archive of a tree.
 #[derive(Clone, Copy, Debug)]
 pub struct TreeOptions {

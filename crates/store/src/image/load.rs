@@ -25,6 +25,8 @@ use crate::store::{Staged, Store};
 
 /// Most layers of one image, as registries and overlayfs have it.
 const LAYERS_MAX: usize = 500;
+/// Most entries of an image archive; each is remembered until the end.
+const FILES_MAX: u64 = 100_000;
 /// Deepest chain of indexes, and of links within an archive.
 const NESTING_MAX: usize = 8;
 
@@ -113,7 +115,8 @@ impl Store {
         source: impl Read + Send,
         report: &(impl Fn(LoadProgress) + Sync),
     ) -> Result<Spool> {
-        let limits = self.inner.options.limits;
+        let mut limits = self.inner.options.limits;
+        limits.entries = limits.entries.min(FILES_MAX);
         let unpack = |source| Error::Unpack { subject: "of the image archive".to_owned(), source };
         let buffered = io::BufReader::with_capacity(archive::buffer_size(), source);
         let plain = archive::decoder(buffered).map_err(unpack)?;

@@ -66,7 +66,13 @@ impl Store {
                     .map_err(|source| Error::Archive { subject, source })?;
             }
         }
-        self.inner.finish_commit(lease, &staged, commit.epoch)
+        let done = self.inner.finish_commit(lease, &staged, commit.epoch);
+        if done.is_err() && commit.take == Take::Move {
+            // What a step made isn't lost because it can't become a layer. Gone already if the
+            // failure came after it was placed.
+            let _ = std::fs::rename(staged.path().join("fs"), &commit.upper);
+        }
+        done
     }
 
     /// Makes a layer of any archive, plain or compressed (`docker import`, ADD of an archive as a
@@ -136,6 +142,9 @@ struct Sizes {
 /// Takes upper-only marks off, clamps times, removes sockets (an archive can't hold them, so the
 /// tree must not), and counts. Directories last, because removing changes their time.
 fn clean(dir: &Dir, epoch: Option<i64>, sizes: &mut Sizes, depth: usize) -> io::Result<()> {
+    if depth > archive::DEPTH_MAX {
+        return Err(io::Error::other("directories nest too deeply"));
+    }
     for name in dir.names()? {
         let stat = dir.stat(&name)?;
         sizes.entries += 1;
