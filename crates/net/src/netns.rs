@@ -11,6 +11,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc},
     thread,
+    time::Duration,
 };
 
 use sys::netlink::Protocol;
@@ -20,7 +21,7 @@ use crate::{
     nl::{Batch, Connection, link},
 };
 
-/// A new namespace with its loopback up, IPv6 off by default and router advertisements ignored.
+/// A new namespace with its loopback up and IPv6 off for interfaces to come.
 #[derive(Debug)]
 pub struct FreshNamespace {
     /// Keeps it alive.
@@ -29,23 +30,17 @@ pub struct FreshNamespace {
     pub routes: Connection,
 }
 
-/// Settings that every new namespace starts with. `default` is what interfaces inherit when they
-/// are made; networks with IPv6 switch it on for theirs.
-const SETTINGS: [(&str, &str); 4] = [
-    ("net/ipv6/conf/default/disable_ipv6", "1"),
-    ("net/ipv6/conf/default/accept_ra", "0"),
-    ("net/ipv6/conf/default/accept_redirects", "0"),
-    ("net/ipv6/conf/default/accept_dad", "0"),
-];
+/// What interfaces inherit when they are made; networks with IPv6 switch it on for theirs. Looking
+/// a setting up costs time in proportion to the namespaces there are (they share one hash chain
+/// in the kernel's directory cache), so a namespace gets one setting, not several.
+const NO_IPV6: &str = "net/ipv6/conf/default/disable_ipv6";
 
 fn make_fresh() -> Result<FreshNamespace> {
     let failed = |action| move |source| Error::Namespace { action, source };
     sys::netns::unshare().map_err(failed("create"))?;
     let fd = sys::netns::current().map_err(failed("open"))?;
     let mut routes = Connection::open(Protocol::Route).map_err(failed("connect to"))?;
-    for (key, value) in SETTINGS {
-        write_setting(key, value, Absent::Fine)?;
-    }
+    write_setting(NO_IPV6, "1", Absent::Fine)?;
     let mut batch = Batch::new();
     link::set_up(&mut batch, 1, "lo");
     routes.perform(&batch)?;
@@ -71,9 +66,15 @@ pub fn write_setting(key: &str, value: &str, absent: Absent) -> Result<()> {
     }
 }
 
+/// How long nobody must have taken one before the stock is refilled: making a namespace takes
+/// locks that the start of the container which took one needs too.
+const REFILL_AFTER: Duration = Duration::from_millis(25);
+
 #[derive(Debug)]
 struct Stock {
     ready: VecDeque<FreshNamespace>,
+    /// Counts takes.
+    taken: u64,
     wanted: usize,
     closing: bool,
 }
@@ -88,7 +89,7 @@ pub struct NamespacePool {
 impl NamespacePool {
     /// Keeps `size` namespaces ready (0: each is made when asked for).
     pub fn start(size: usize) -> Result<Self> {
-        let stock = Stock { ready: VecDeque::new(), wanted: size, closing: false };
+        let stock = Stock { ready: VecDeque::new(), taken: 0, wanted: size, closing: false };
         let shared = Arc::new((Mutex::new(stock), Condvar::new()));
         let for_thread = Arc::clone(&shared);
         let stocker = thread::Builder::new()
@@ -100,7 +101,10 @@ impl NamespacePool {
 
     /// A namespace that nobody has used.
     pub fn take(&self) -> Result<FreshNamespace> {
-        let taken = lock(&self.shared.0).ready.pop_front();
+        let mut stock = lock(&self.shared.0);
+        stock.taken += 1;
+        let taken = stock.ready.pop_front();
+        drop(stock);
         self.shared.1.notify_one();
         match taken {
             Some(fresh) => Ok(fresh),
@@ -125,6 +129,17 @@ fn keep_stocked(shared: &(Mutex<Stock>, Condvar)) {
     loop {
         while !stock.closing && stock.ready.len() >= stock.wanted {
             stock = shared.1.wait(stock).unwrap_or_else(PoisonError::into_inner);
+        }
+        // A burst empties the stock whatever we do; one container after the other gets a full one.
+        let mut seen = stock.taken;
+        while !stock.closing {
+            let (after, pause) =
+                shared.1.wait_timeout(stock, REFILL_AFTER).unwrap_or_else(PoisonError::into_inner);
+            stock = after;
+            if pause.timed_out() && stock.taken == seen {
+                break;
+            }
+            seen = stock.taken;
         }
         if stock.closing {
             return;

@@ -446,8 +446,17 @@ fn host_ifname(container: &ContainerId, network: &NetworkId) -> String {
 fn configure(sandbox: &mut Sandbox, planned: &Attachment, visitor: &Visitor) -> Result<()> {
     let mut settings: Vec<(String, String)> = Vec::new();
     if planned.ipv6.is_some() {
-        let key = format!("net/ipv6/conf/{}/disable_ipv6", planned.ifname);
-        settings.push((key, "0".to_owned()));
+        // Neighbours must not configure the container (CVE-2020-13401). Addresses are given out
+        // once, so there is nothing to detect, and no second of waiting. On last.
+        for (name, value) in [
+            ("accept_ra", "0"),
+            ("accept_redirects", "0"),
+            ("accept_dad", "0"),
+            ("disable_ipv6", "0"),
+        ] {
+            let key = format!("net/ipv6/conf/{}/{name}", planned.ifname);
+            settings.push((key, value.to_owned()));
+        }
     }
     for (name, value) in &planned.config.sysctls {
         let key = name.replace('.', "/").replace("/IFNAME/", &format!("/{}/", planned.ifname));
