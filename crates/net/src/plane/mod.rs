@@ -9,8 +9,10 @@
 //! One lock covers everything: the kernel serializes interface changes anyway.
 
 mod forwarding;
+mod gateway;
 mod naming;
 mod network;
+mod plan;
 mod ports;
 mod restore;
 mod sandbox;

@@ -1,16 +1,12 @@
 //! Containers' namespaces and their connections to networks.
 
-use std::{
-    net::IpAddr,
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
-};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use model::{ContainerId, NetworkId};
 
-use super::{Network, NetworkPlane, Sandbox, State, naming};
+use super::{NetworkPlane, Sandbox, State, naming};
 use crate::{
-    cidr::{Cidr, Mac},
-    config::{DriverKind, Family, GatewayMode},
+    cidr::Cidr,
     driver::{self, Interface},
     endpoint::{Attachment, DnsConfig, EndpointConfig},
     error::{Error, Result},
@@ -18,7 +14,6 @@ use crate::{
     firewall::Change,
     netns::{Absent, Visitor, lock, write_setting},
     nl::{Batch, Connection, address, conntrack, link},
-    options::IFNAME_MAX,
     publish::Target,
 };
 
@@ -188,7 +183,7 @@ impl Sandbox {
     }
 
     /// The lowest number that no interface has.
-    fn next_ifname(&self, prefix: &str) -> String {
+    pub(super) fn next_ifname(&self, prefix: &str) -> String {
         let taken = |name: &String| self.attachments.iter().any(|a| a.ifname == *name);
         (0u32..)
             .map(|number| format!("{prefix}{number}"))
@@ -206,49 +201,6 @@ impl State {
     pub(super) fn is_named(&self, sandbox: &Sandbox) -> bool {
         let mut networks = sandbox.attachments.iter().filter_map(|a| self.networks.get(&a.network));
         networks.any(|network| naming::has_names(&network.config))
-    }
-
-    /// Decides addresses and names. Addresses are taken; everything else is still untouched.
-    fn plan(
-        &mut self,
-        container: &ContainerId,
-        network: &NetworkId,
-        endpoint: &EndpointConfig,
-    ) -> Result<Attachment> {
-        let sandbox =
-            self.sandboxes.get(container).ok_or_else(|| Error::NoSuchSandbox(container.clone()))?;
-        let found = self.networks.get_mut(network);
-        let net = found.ok_or_else(|| Error::NoSuchNetwork(network.clone()))?;
-        if sandbox.attachments.iter().any(|attachment| attachment.network == *network) {
-            let network = net.config.name.to_string();
-            return Err(Error::AlreadyAttached { container: container.clone(), network });
-        }
-        check_endpoint(sandbox, net, endpoint)?;
-        let ifname = match &endpoint.ifname {
-            Some(name) => name.clone(),
-            None => sandbox.next_ifname(&net.config.ifname_prefix),
-        };
-        let ipv4 = take_address(net, Family::V4, endpoint.ipv4.map(IpAddr::from))?;
-        let ipv6 =
-            take_address(net, Family::V6, endpoint.ipv6.map(IpAddr::from)).inspect_err(|_| {
-                if let Some(ipv4) = ipv4 {
-                    net.book.release(ipv4.addr());
-                }
-            })?;
-        let mac = endpoint.mac.unwrap_or_else(|| default_mac(ipv4, ipv6));
-        let (gateway_v4, gateway_v6) = gateways(net, ipv4, ipv6);
-        Ok(Attachment {
-            container: container.clone(),
-            network: network.clone(),
-            config: endpoint.clone(),
-            ifname,
-            host_ifname: Some(host_ifname(container, network)),
-            mac,
-            ipv4,
-            ipv6,
-            gateway_v4,
-            gateway_v6,
-        })
     }
 
     /// Makes the interface and gives it its addresses.
@@ -290,156 +242,6 @@ impl State {
             }
         }
     }
-
-    /// The endpoint that gives a family its default route: the highest priority, then the lowest
-    /// network name.
-    pub(super) fn gateway_endpoint(&self, sandbox: &Sandbox, family: Family) -> Option<Attachment> {
-        let with_gateway = sandbox.attachments.iter().filter(|attachment| match family {
-            Family::V4 => attachment.gateway_v4.is_some(),
-            Family::V6 => attachment.gateway_v6.is_some(),
-        });
-        let name = |attachment: &Attachment| {
-            self.networks.get(&attachment.network).map(|network| network.config.name.clone())
-        };
-        with_gateway
-            .min_by_key(|attachment| {
-                (-i128::from(attachment.config.gateway_priority), name(attachment))
-            })
-            .cloned()
-    }
-
-    /// Points the default routes at the gateways they should have now.
-    pub(super) fn settle_routes(&mut self, container: &ContainerId) -> Result<()> {
-        let Some(sandbox) = self.sandboxes.get(container) else { return Ok(()) };
-        let v4 = self.gateway_endpoint(sandbox, Family::V4);
-        let v6 = self.gateway_endpoint(sandbox, Family::V6);
-        let is_only = sandbox.attachments.len() == 1;
-        let sandbox = self.sandbox_mut(container)?;
-        let mut batch = Batch::new();
-        for (family, endpoint) in [(Family::V4, v4), (Family::V6, v6)] {
-            let (gateway, any): (Option<IpAddr>, IpAddr) = match (family, &endpoint) {
-                (Family::V4, found) => {
-                    let gateway = found.as_ref().and_then(|a| a.gateway_v4).map(Into::into);
-                    (gateway, std::net::Ipv4Addr::UNSPECIFIED.into())
-                }
-                (Family::V6, found) => {
-                    let gateway = found.as_ref().and_then(|a| a.gateway_v6).map(Into::into);
-                    (gateway, std::net::Ipv6Addr::UNSPECIFIED.into())
-                }
-            };
-            match (endpoint, gateway) {
-                (Some(endpoint), Some(gateway)) => {
-                    let found = link::by_name(&mut sandbox.routes, &endpoint.ifname)?;
-                    if let Some(link) = found {
-                        address::set_default_route(&mut batch, link.index, gateway);
-                    }
-                }
-                // A namespace that was never connected before has no route to remove.
-                _ if is_only => {}
-                _ => address::remove_default_route(&mut batch, any),
-            }
-        }
-        Ok(sandbox.routes.perform(&batch)?)
-    }
-
-    /// Where published ports of a container lead now.
-    pub(super) fn target_of(&self, container: &ContainerId) -> Target {
-        let Some(sandbox) = self.sandboxes.get(container) else { return Target::default() };
-        let mode = |attachment: &Attachment, family| {
-            let network = self.networks.get(&attachment.network)?;
-            let routed = network.config.driver == DriverKind::Bridge && !network.config.internal;
-            routed.then(|| network.config.gateway_mode(family))
-        };
-        let v4 = self.gateway_endpoint(sandbox, Family::V4).and_then(|attachment| {
-            let IpAddr::V4(addr) = attachment.ipv4?.addr() else { return None };
-            Some((addr, mode(&attachment, Family::V4)?))
-        });
-        let v6 = self.gateway_endpoint(sandbox, Family::V6).and_then(|attachment| {
-            let IpAddr::V6(addr) = attachment.ipv6?.addr() else { return None };
-            Some((addr, mode(&attachment, Family::V6)?))
-        });
-        Target { v4, v6 }
-    }
-}
-
-fn check_endpoint(sandbox: &Sandbox, network: &Network, endpoint: &EndpointConfig) -> Result<()> {
-    let invalid = |text: String| Err(Error::InvalidEndpoint(text));
-    if let Some(mac) = endpoint.mac.filter(|mac| !mac.is_unicast()) {
-        return invalid(format!("MAC address {mac} is no unicast address"));
-    }
-    if let Some(name) = &endpoint.ifname {
-        let taken = name == "lo" || sandbox.attachments.iter().any(|a| a.ifname == *name);
-        if taken || name.is_empty() || name.len() > IFNAME_MAX {
-            return invalid(format!("interface name {name:?} is taken or not possible"));
-        }
-    }
-    if endpoint.ipv6.is_some() && !network.config.ipv6 {
-        return invalid(format!("network {} has no IPv6", network.config.name));
-    }
-    if endpoint.ipv4.is_some() && !network.config.ipv4 {
-        return invalid(format!("network {} has no IPv4", network.config.name));
-    }
-    let is_link_local = |addr: &IpAddr| match addr {
-        IpAddr::V4(v4) => v4.is_link_local(),
-        IpAddr::V6(v6) => v6.is_unicast_link_local(),
-    };
-    match endpoint.link_local.iter().find(|addr| !is_link_local(addr)) {
-        Some(addr) => invalid(format!("{addr} is no link-local address")),
-        None => Ok(()),
-    }
-}
-
-fn take_address(
-    network: &mut Network,
-    family: Family,
-    asked: Option<IpAddr>,
-) -> Result<Option<Cidr>> {
-    if !network.config.has(family) {
-        return Ok(None);
-    }
-    let name = network.config.name.to_string();
-    match asked {
-        Some(addr) => network.book.take(addr).map(Some),
-        None => network.book.take_any(family, &name).map(Some),
-    }
-}
-
-fn default_mac(ipv4: Option<Cidr>, ipv6: Option<Cidr>) -> Mac {
-    match ipv4.or(ipv6).map(Cidr::addr) {
-        Some(IpAddr::V4(addr)) => Mac::from_ipv4(addr),
-        Some(IpAddr::V6(addr)) => Mac::from_ipv6(addr),
-        None => Mac([0x02, 0x42, 0, 0, 0, 1]),
-    }
-}
-
-/// The gateways of the subnets that the addresses are from; internal networks lead nowhere.
-fn gateways(
-    network: &Network,
-    ipv4: Option<Cidr>,
-    ipv6: Option<Cidr>,
-) -> (Option<std::net::Ipv4Addr>, Option<std::net::Ipv6Addr>) {
-    let config = &network.config;
-    let of = |addr: Option<Cidr>| {
-        let addr = addr.filter(|_| !config.internal)?.addr();
-        if config.gateway_mode(Family::of(addr)) == GatewayMode::Isolated {
-            return None;
-        }
-        config.subnets.iter().find(|subnet| subnet.cidr.contains(addr))?.gateway
-    };
-    let v4 = of(ipv4).and_then(|gateway| match gateway {
-        IpAddr::V4(v4) => Some(v4),
-        IpAddr::V6(_) => None,
-    });
-    let v6 = of(ipv6).and_then(|gateway| match gateway {
-        IpAddr::V6(v6) => Some(v6),
-        IpAddr::V4(_) => None,
-    });
-    (v4, v6)
-}
-
-/// `veth` and eleven digits: the same for the same pair, so that a restart finds it.
-fn host_ifname(container: &ContainerId, network: &NetworkId) -> String {
-    format!("veth{}{}", &container.as_str()[..7], &network.as_str()[..4])
 }
 
 /// Addresses, settings, up: from inside the namespace.

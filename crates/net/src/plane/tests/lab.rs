@@ -58,6 +58,10 @@ impl Lab {
         let mut batch = Batch::new();
         link::set_up(&mut batch, 1, "lo");
         host.routes.perform(&batch).unwrap();
+        // A new namespace inherits what somebody may have switched on in the machine's own.
+        for key in ["net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding"] {
+            crate::netns::write_setting(key, "0", crate::netns::Absent::Failure).unwrap();
+        }
         // A bridge that the plane doesn't know is the wire.
         let subnet = |cidr: &str, gateway: &str| Subnet {
             gateway: Some(gateway.parse().unwrap()),
