@@ -22,6 +22,7 @@ pub mod options;
 pub mod plane;
 pub mod pool;
 mod publish;
+mod serving;
 
 pub use cidr::{Cidr, Mac};
 pub use config::{DriverKind, Family, GatewayMode, NetworkConfig, Subnet};

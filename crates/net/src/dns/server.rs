@@ -14,7 +14,7 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream, UdpSocket},
     sync::Semaphore,
-    task::{JoinHandle, JoinSet},
+    task::JoinSet,
 };
 
 use super::{
@@ -22,7 +22,7 @@ use super::{
     answer::{self, Outcome},
     upstream::Way,
 };
-use crate::netns::lock;
+use crate::{netns::lock, serving::Serving};
 
 /// Most TCP connections of one container at a time.
 const CONNECTIONS_MAX: usize = 64;
@@ -61,12 +61,11 @@ pub struct Server {
     /// What the container may see; may be changed at any time.
     pub view: Arc<View>,
     service: Arc<NameService>,
-    tasks: [JoinHandle<()>; 2],
+    _serving: [Serving; 2],
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        self.tasks.iter().for_each(JoinHandle::abort);
         self.service.upstream.forget(&self.view);
     }
 }
@@ -78,11 +77,12 @@ impl Server {
         let udp = Arc::new(UdpSocket::from_std(sockets.udp.into())?);
         let tcp = TcpListener::from_std(sockets.tcp.into())?;
         let view = Arc::new(view);
-        let tasks = [
-            service.runtime.spawn(serve_udp(udp, Arc::clone(service), Arc::clone(&view))),
-            service.runtime.spawn(serve_tcp(tcp, Arc::clone(service), Arc::clone(&view))),
+        let runtime = &service.runtime;
+        let serving = [
+            Serving::spawn(runtime, serve_udp(udp, Arc::clone(service), Arc::clone(&view))),
+            Serving::spawn(runtime, serve_tcp(tcp, Arc::clone(service), Arc::clone(&view))),
         ];
-        Ok(Self { view, service: Arc::clone(service), tasks })
+        Ok(Self { view, service: Arc::clone(service), _serving: serving })
     }
 }
 

@@ -5,7 +5,7 @@ use std::{
     io,
     net::{IpAddr, SocketAddr},
     os::fd::OwnedFd,
-    sync::{Arc, Mutex, mpsc},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -13,10 +13,9 @@ use model::port::Protocol;
 use tokio::{
     net::{TcpListener, TcpStream, UdpSocket},
     runtime::Handle,
-    task::JoinHandle,
 };
 
-use crate::netns::lock;
+use crate::{netns::lock, serving::Serving};
 
 /// A silent UDP peer is forgotten after this long (as the kernel's translation of UDP streams).
 const UDP_IDLE: Duration = Duration::from_secs(120);
@@ -24,24 +23,10 @@ const UDP_IDLE: Duration = Duration::from_secs(120);
 const UDP_PEERS_MAX: usize = 4096;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Longest wait for a stopped proxy to close its port.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// A running proxy; dropping it closes its port and its connections, and waits for that, so that
-/// the port can be bound again at once.
+/// A running proxy; dropping it closes its port and its connections.
 #[derive(Debug)]
 pub struct Proxy {
-    task: JoinHandle<()>,
-    /// Disconnects when the task's sockets are closed.
-    closed: mpsc::Receiver<()>,
-}
-
-impl Drop for Proxy {
-    fn drop(&mut self) {
-        self.task.abort();
-        // Nothing is ever sent: this ends by disconnection, or by the time limit.
-        let _ = self.closed.recv_timeout(CLOSE_TIMEOUT);
-    }
+    _serving: Serving,
 }
 
 impl Proxy {
@@ -53,28 +38,18 @@ impl Proxy {
         runtime: &Handle,
     ) -> io::Result<Option<Self>> {
         let _entered = runtime.enter();
-        let (open, closed) = mpsc::sync_channel::<()>(0);
-        let task = match protocol {
+        let serving = match protocol {
             Protocol::Tcp => {
                 sys::socket::listen(&socket, 1024)?;
-                let listener = TcpListener::from_std(socket.into())?;
-                runtime.spawn(async move {
-                    let serving = serve_tcp(listener, target);
-                    let _open = open;
-                    serving.await;
-                })
+                Serving::spawn(runtime, serve_tcp(TcpListener::from_std(socket.into())?, target))
             }
             Protocol::Udp => {
                 let socket = Arc::new(UdpSocket::from_std(socket.into())?);
-                runtime.spawn(async move {
-                    let serving = serve_udp(socket, target);
-                    let _open = open;
-                    serving.await;
-                })
+                Serving::spawn(runtime, serve_udp(socket, target))
             }
             Protocol::Sctp => return Ok(None),
         };
-        Ok(Some(Self { task, closed }))
+        Ok(Some(Self { _serving: serving }))
     }
 }
 
