@@ -398,7 +398,8 @@ fn deep_trees_cost_an_error_and_not_the_process() {
         let result = site.extract(&raw.finish());
         assert_eq!(result.is_ok(), fits, "{levels}: {result:?}");
     }
-    let (_temp, store) = open();
+    let temp = tempfile::tempdir_in("/dev/shm").unwrap();
+    let store = store::Store::open(temp.path(), store::Options::default()).unwrap();
     let lease = store.lease();
     let snapshot = store.snapshot(&lease, &[]).unwrap();
     let upper = snapshot.rootfs().upper.clone();

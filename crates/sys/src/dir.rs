@@ -421,7 +421,7 @@ mod tests {
 
     #[test]
     fn a_deep_tree_is_removed() {
-        let temp = tempfile::tempdir().unwrap();
+        let temp = tempfile::tempdir_in("/dev/shm").unwrap();
         let mut dir = Dir::open(temp.path()).unwrap();
         dir.make_dir(b"top", 0o700).unwrap();
         let base = dir.try_clone().unwrap();
