@@ -459,6 +459,18 @@ impl<'de> Deserialize<'de> for Words {
     }
 }
 
+/// Go's array of two: missing elements are zero values, further ones are dropped.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Pair<T>(pub T, pub T);
+
+impl<'de, T: Deserialize<'de> + Default> Deserialize<'de> for Pair<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut items = Vec::<T>::deserialize(deserializer)?.into_iter();
+        let mut next = || items.next().unwrap_or_default();
+        Ok(Self(next(), next()))
+    }
+}
+
 impl Emptiness for Words {
     fn has_none(&self) -> bool {
         self.0.is_empty()
@@ -536,6 +548,15 @@ mod tests {
         assert_eq!(words(r#"{"Inner":{"Cmd":"a b"}}"#), Some(Words(vec!["a b".into()])));
         assert_eq!(words(r#"{"Inner":{"Cmd":["a","b"]}}"#).unwrap().0.len(), 2);
         assert_eq!(words(r#"{"Inner":{"Cmd":null}}"#), None);
+    }
+
+    #[test]
+    fn pairs_take_any_length() {
+        let pair = |text: &str| from_slice::<Pair<u64>>(text.as_bytes()).unwrap();
+        assert_eq!(pair("null"), Pair(0, 0));
+        assert_eq!(pair("[]"), Pair(0, 0));
+        assert_eq!(pair("[1]"), Pair(1, 0));
+        assert_eq!(pair("[1,2,3]"), Pair(1, 2));
     }
 
     #[test]

@@ -8,3 +8,4 @@ pub mod engine;
 pub mod fixture;
 pub mod program;
 pub mod registry;
+pub mod spec;

@@ -9,6 +9,7 @@ use model::{
 };
 
 use super::{HostFacts, Refusal, Result, address, limits, mounts, parse_port_bindings, some_text};
+use crate::go::Pair;
 use crate::wire::{self, HostConfig, List};
 
 /// Validates a host configuration.
@@ -91,7 +92,7 @@ fn list(list: &List<String>) -> Vec<String> {
     list.clone().unwrap_or_default()
 }
 
-fn console_size((height, width): (u64, u64)) -> Option<(u16, u16)> {
+fn console_size(Pair(height, width): Pair<u64>) -> Option<(u16, u16)> {
     let size = (u16::try_from(height).ok()?, u16::try_from(width).ok()?);
     (size != (0, 0)).then_some(size)
 }

@@ -12,7 +12,7 @@ use model::{
 };
 
 use crate::{
-    go::Words,
+    go::{Pair, Words},
     wire::{self, Config, Empty, HealthConfig, HostConfig, List, Map, map_of, map_or_null},
 };
 
@@ -85,7 +85,7 @@ pub fn host_config(spec: &ContainerSpec) -> HostConfig {
         auto_remove: host.auto_remove,
         volume_driver: host.volume_driver.clone().unwrap_or_default(),
         volumes_from: volumes_from(host),
-        console_size: host.console_size.map_or((0, 0), |(h, w)| (h.into(), w.into())),
+        console_size: host.console_size.map_or(Pair(0, 0), |(h, w)| Pair(h.into(), w.into())),
         annotations: map(&spec.annotations),
         cap_add: list_or_null(&host.cap_add),
         cap_drop: list_or_null(&host.cap_drop),

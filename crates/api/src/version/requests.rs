@@ -88,7 +88,7 @@ fn forget_what_came_later(request: &mut CreateRequest, version: Version) {
         }
     }
     if version.before(42) {
-        host.console_size = (0, 0);
+        host.console_size = crate::go::Pair(0, 0);
     }
     if version.before(43) {
         host.annotations = None;

@@ -13,7 +13,7 @@ pub struct ExecCreateRequest {
     pub privileged: bool,
     pub tty: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub console_size: Option<(u64, u64)>,
+    pub console_size: Option<go::Pair<u64>>,
     pub attach_stdin: bool,
     pub attach_stderr: bool,
     pub attach_stdout: bool,
@@ -30,7 +30,7 @@ pub struct ExecStartRequest {
     pub detach: bool,
     pub tty: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub console_size: Option<(u64, u64)>,
+    pub console_size: Option<go::Pair<u64>>,
 }
 
 /// `GET /exec/{id}/json`.

@@ -22,7 +22,7 @@ pub struct HostConfig {
     pub auto_remove: bool,
     pub volume_driver: String,
     pub volumes_from: List<String>,
-    pub console_size: (u64, u64),
+    pub console_size: go::Pair<u64>,
     #[serde(skip_serializing_if = "go::is_empty")]
     pub annotations: Map<String>,
     pub cap_add: List<String>,

@@ -57,7 +57,7 @@ pub struct SystemInfo {
     pub containers_stopped: i64,
     pub images: i64,
     pub driver: String,
-    pub driver_status: List<(String, String)>,
+    pub driver_status: List<go::Pair<String>>,
     pub plugins: PluginsInfo,
     pub memory_limit: bool,
     pub swap_limit: bool,
@@ -225,7 +225,7 @@ pub struct AddressPool {
 pub struct FirewallInfo {
     pub driver: String,
     #[serde(skip_serializing_if = "go::is_empty")]
-    pub info: List<(String, String)>,
+    pub info: List<go::Pair<String>>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,5 +1,6 @@
 //! `/exec`, and `POST /containers/{id}/exec`.
 
+use api::go::Pair;
 use api::wire::{ExecCreateRequest, ExecInspect, ExecStartRequest, IdResponse, ProcessConfig};
 use engine::{
     container::WindowSize,
@@ -19,8 +20,8 @@ pub async fn route(call: Call, segments: &[&str]) -> Answer {
     }
 }
 
-fn console_size(size: Option<(u64, u64)>) -> Option<WindowSize> {
-    let (height, width) = size?;
+fn console_size(size: Option<Pair<u64>>) -> Option<WindowSize> {
+    let Pair(height, width) = size?;
     let size =
         WindowSize { height: u16::try_from(height).ok()?, width: u16::try_from(width).ok()? };
     (size.height != 0 || size.width != 0).then_some(size)

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use api::{
     Version,
     convert::rfc3339_nano,
+    go::Pair,
     wire::{
         self, AddressPool, Commit, Component, FirewallInfo, IndexInfo, PlatformName, PluginsInfo,
         RegistryConfig, RuntimeInfo, SwarmInfo, SystemInfo, SystemVersion, UsageOf,
@@ -74,7 +75,9 @@ pub fn info(info: Info, experimental: bool) -> SystemInfo {
         containers_stopped: count(info.containers_stopped),
         images: count(info.images),
         driver: info.driver,
-        driver_status: Some(info.driver_status),
+        driver_status: Some(
+            info.driver_status.into_iter().map(|(key, value)| Pair(key, value)).collect(),
+        ),
         plugins: PluginsInfo {
             volume: Some(info.volume_drivers),
             network: Some(info.network_drivers),
