@@ -46,6 +46,8 @@ impl Server {
             async move { Ok::<_, Infallible>(answer(app, request, trust).await) }
         });
         let mut builder = auto::Builder::new(TokioExecutor::new());
+        // Go writes them so, and scripts look for them so.
+        builder.http1().title_case_headers(true);
         builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
         builder.http2().timer(TokioTimer::new());
         let connection =
@@ -84,7 +86,7 @@ async fn answer(app: Arc<App>, request: Request<Incoming>, trust: Trust) -> Repl
         Err(error) => Err(error),
     };
     let mut reply = reply.unwrap_or_else(|error| {
-        if error.status().is_server_error() {
+        if error.status() == http::StatusCode::INTERNAL_SERVER_ERROR {
             tracing::error!(%method, path, error = error.message(), "request failed");
         } else {
             tracing::debug!(%method, path, error = error.message(), "request refused");

@@ -28,8 +28,12 @@ pub async fn route(mut call: Call, segments: &[&str]) -> Answer {
 }
 
 fn ping(call: &Call) -> reply::Reply {
-    let mut answer = if call.method() == "HEAD" { reply::text("") } else { reply::text("OK") };
+    let head = call.method() == "HEAD";
+    let mut answer = reply::text(if head { "" } else { "OK" });
     let headers = answer.headers_mut();
+    if head {
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
+    }
     let never = HeaderValue::from_static("no-cache, no-store, must-revalidate");
     headers.insert(header::CACHE_CONTROL, never);
     headers.insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
