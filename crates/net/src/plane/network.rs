@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use model::NetworkId;
 
-use super::{Network, NetworkPlane, State, naming};
+use super::{Network, NetworkPlane, State, forwarding, naming};
 use crate::{
     cidr::Cidr,
     config::{DriverKind, Family, GatewayMode, NetworkConfig, Subnet},
@@ -24,6 +24,8 @@ impl NetworkPlane {
         let driver = driver::of(config.driver)?;
         driver.check(&config)?;
         let mut state = lock(&self.state);
+        // Somebody may have loaded br_netfilter since.
+        state.host.hairpin = forwarding::netfilter_sees_bridges();
         if state.networks.contains_key(&config.id) {
             return Err(Error::NetworkExists(config.id));
         }

@@ -2,7 +2,10 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use model::{ContainerId, port::PortBinding};
+use model::{
+    ContainerId,
+    port::{PortBinding, Protocol},
+};
 
 use super::{NetworkPlane, Sandbox, State};
 use crate::{
@@ -11,6 +14,7 @@ use crate::{
     error::{Error, Result},
     firewall::Change,
     netns::lock,
+    nl::{Connection, conntrack},
     publish::{self, Proxy, Reservation, Run, Target, runs},
 };
 
@@ -53,6 +57,7 @@ impl NetworkPlane {
                 return Err(error);
             }
         };
+        forget_earlier_flows(&joined(&new));
         let sandbox = state.sandbox_mut(container)?;
         sandbox.target = target;
         sandbox.reservations.extend(new);
@@ -138,6 +143,26 @@ pub(super) fn reservations_changes(reservations: &[Reservation], target: &Target
 
 fn joined(reservations: &[Reservation]) -> Vec<Run> {
     runs(reservations.iter().map(|reservation| reservation.run).collect())
+}
+
+/// UDP flows that began before their port was published were never translated and never would be.
+fn forget_earlier_flows(opened: &[Run]) {
+    for family in Family::BOTH {
+        let ports: Vec<(u16, u16)> = opened
+            .iter()
+            .filter(|run| run.protocol == Protocol::Udp && Family::of(run.host) == family)
+            .map(|run| (run.host_port, run.host_port + (run.count - 1)))
+            .collect();
+        if ports.is_empty() {
+            continue;
+        }
+        let forgotten = Connection::open(sys::netlink::Protocol::Netfilter)
+            .and_then(|mut conn| conntrack::forget_udp_ports(&mut conn, family, &ports));
+        if let Err(error) = forgotten {
+            // Such flows time out by themselves; the port works for all others.
+            tracing::warn!(%error, "cannot forget connections to newly published ports");
+        }
+    }
 }
 
 /// Removals of what is no longer wanted, then additions: the last word on a key counts.

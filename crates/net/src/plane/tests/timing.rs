@@ -78,6 +78,12 @@ fn attaching_to_a_bridge_with_many_ports_stays_fast() {
 }
 
 #[test]
+fn the_plane_is_shared_between_threads() {
+    fn shared<T: Send + Sync>() {}
+    shared::<crate::NetworkPlane>();
+}
+
+#[test]
 fn a_full_round_leaves_nothing() {
     lab(|lab| {
         let before = footprint(lab);
