@@ -6,7 +6,10 @@ use std::{
     os::unix::net::UnixStream,
     path::PathBuf,
     pin::Pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
     time::Duration,
 };
 
@@ -36,7 +39,30 @@ macro_rules! tests {
 pub struct World {
     pub engine: Arc<Engine>,
     pub config: Config,
-    _roots: Arc<tempfile::TempDir>,
+    roots: Arc<Roots>,
+}
+
+/// The directories of a world. A test that fails leaves processes; they end with it.
+pub struct Roots {
+    _dir: tempfile::TempDir,
+    config: Config,
+}
+
+impl Drop for Roots {
+    fn drop(&mut self) {
+        if let Ok(keeper) = keeper::client::Client::connect(&self.config.exec_root) {
+            let pid = keeper.keeper().pid.to_string();
+            let _ = std::process::Command::new("kill").args(["-9", &pid]).status();
+        }
+        let groups = runtime::cgroup::Hierarchies::detect().expect("groups");
+        let path = runtime::cgroup::GroupPath::new(&self.config.cgroup_parent).expect("a path");
+        if let Ok(group) = groups.open(&path) {
+            let _ = group.kill();
+            if let Err(error) = group.remove(Duration::from_secs(5)) {
+                eprintln!("control groups stay: {error}");
+            }
+        }
+    }
 }
 
 /// Runs one test in its own world and looks that nothing is left.
@@ -66,9 +92,12 @@ impl World {
         config.keeper_program = Some(std::env::current_exe().expect("this program"));
         config.bridge.name = "ctest0".to_owned();
         config.bridge.address = Some(("10.222.0.1".parse().expect("an address"), 24));
-        config.cgroup_parent = format!("/cale-test-{}", std::process::id());
+        static WORLDS: AtomicU32 = AtomicU32::new(0);
+        let number = WORLDS.fetch_add(1, Ordering::Relaxed);
+        config.cgroup_parent = format!("/cale-test-{}-{number}", std::process::id());
+        let roots = Arc::new(Roots { _dir: roots, config: config.clone() });
         let engine = open(&config).await;
-        let world = Self { engine, config, _roots: roots };
+        let world = Self { engine, config, roots };
         world.import_busybox().await;
         world
     }
@@ -86,11 +115,11 @@ impl World {
 
     /// The engine goes (as by SIGTERM) and a new one comes, on the same roots.
     pub async fn restart(self) -> Self {
-        let Self { engine, config, _roots } = self;
+        let Self { engine, config, roots } = self;
         engine.shutdown().await.expect("shutdown");
         gone(engine).await;
         let engine = open(&config).await;
-        Self { engine, config, _roots }
+        Self { engine, config, roots }
     }
 
     async fn close(self) {
@@ -101,7 +130,7 @@ impl World {
                 eprintln!("remove {id}: {}", error.text());
             }
         }
-        let Self { engine, config, _roots } = self;
+        let Self { engine, config, roots } = self;
         engine.end_keeper().await;
         engine.shutdown().await.expect("shutdown");
         gone(engine).await;
@@ -110,6 +139,7 @@ impl World {
         if let Ok(group) = groups.open(&path) {
             group.remove(Duration::from_secs(5)).expect("control groups removed");
         }
+        drop(roots);
     }
 
     pub async fn all(&self) -> Vec<Summary> {
