@@ -75,15 +75,25 @@ impl Keeping {
     /// Starts a process. `fds`: the plan's, then one for each attach.
     pub async fn launch(&self, launch: Launch, fds: &[BorrowedFd<'_>]) -> Result<u32, LaunchError> {
         let id = launch.id.clone();
+        let closes = launch.attaches.iter().any(|attach| attach.close_stdin_at_eof);
         let (reply, fds) =
             self.call(Request::Launch(launch), fds).await.map_err(LaunchError::from)?;
-        let Launched { pid, anchors, .. } = keeper::client::launched(reply, fds)?;
+        let Launched { pid, mut anchors, .. } = keeper::client::launched(reply, fds)?;
+        // While this end is held, the program would wait for ever for the end of its input.
+        if closes {
+            anchors.stdin = None;
+        }
         self.shared.lock().anchors.insert(id, anchors);
         Ok(pid)
     }
 
     /// Serves `fd` as an end of the task's streams.
     pub async fn attach(&self, id: &TaskId, spec: AttachSpec, fd: OwnedFd) -> Result<()> {
+        if spec.close_stdin_at_eof
+            && let Some(anchors) = self.shared.lock().anchors.get_mut(id)
+        {
+            anchors.stdin = None;
+        }
         let request = Request::Attach { id: id.clone(), spec };
         self.call(request, &[fd.as_fd()]).await.map(drop).map_err(|e| failed("attach to", id, e))
     }

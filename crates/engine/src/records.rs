@@ -338,7 +338,7 @@ impl RootFiles {
     /// All of it, writable, mounted nowhere. Only while no process has it mounted.
     pub fn writable(&self) -> std::io::Result<Dir> {
         self.clear_volatile()?;
-        sys::overlay::writable(&self.lowers, &self.upper, &self.work).and_then(Dir::from_fd)
+        sys::tree::writable(&self.lowers, &self.upper, &self.work).and_then(Dir::from_fd)
     }
 
     /// For the launch: the child mounts it in its own mount namespace.

@@ -19,7 +19,7 @@ pub mod namespace;
 pub mod netlink;
 pub mod netns;
 pub mod notify;
-pub mod overlay;
+
 pub mod packet;
 pub mod pidfd;
 pub mod process;
@@ -32,6 +32,7 @@ pub mod signal;
 pub mod socket;
 pub mod terminal;
 pub mod trace;
+pub mod tree;
 pub mod tty;
 
 pub use rustix::io::Errno;

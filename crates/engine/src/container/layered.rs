@@ -97,7 +97,7 @@ fn through_mount(layers: &[PathBuf], path: &str) -> io::Result<Option<Vec<u8>>> 
 
 /// The layers as one read-only tree, mounted nowhere; it goes away with the last fd.
 pub fn mounted(layers: &[PathBuf]) -> io::Result<Dir> {
-    sys::overlay::view(layers).and_then(Dir::from_fd)
+    sys::tree::view(layers).and_then(Dir::from_fd)
 }
 
 #[cfg(test)]

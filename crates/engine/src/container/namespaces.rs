@@ -10,6 +10,7 @@ use std::{
 };
 
 use model::{
+    ContainerId,
     container::{DEFAULT_SHM_SIZE, IpcMode, NamespaceMode},
     network::NetworkMode,
 };
@@ -22,8 +23,6 @@ use crate::{Engine, Error, Result};
 #[derive(Debug, Default)]
 pub struct Joined {
     files: Vec<(NamespaceKind, File)>,
-    /// Process 1 of the container whose IPC namespace is joined.
-    ipc_pid: Option<u32>,
 }
 
 impl Joined {
@@ -48,7 +47,6 @@ pub fn join(engine: &Engine, record: &Record) -> Result<Joined> {
     if let IpcMode::Container(other) = &modes.ipc {
         let pid = shareable(engine, other)?;
         joined.files.push((NamespaceKind::Ipc, open(pid, "ipc")?));
-        joined.ipc_pid = Some(pid);
     }
     if let NetworkMode::Container(other) = &record.spec.host.network_mode {
         let pid = running(engine, other, "network")?;
@@ -91,21 +89,58 @@ fn open(pid: u32, kind: &str) -> Result<File> {
     File::open(&path).map_err(|source| Error::File { action: "open namespace", path, source })
 }
 
-/// Where /dev/shm comes from.
-pub fn shm(engine: &Engine, record: &Record, joined: &Joined) -> Result<Shm> {
-    let size = record.spec.host.shm_size.unwrap_or(engine.config().default_shm_size);
-    let size = if size == 0 { DEFAULT_SHM_SIZE } else { size };
-    Ok(match record.spec.host.namespaces.ipc {
-        IpcMode::None => Shm::Absent,
-        IpcMode::Host => Shm::Bind(PathBuf::from("/dev/shm")),
-        // /dev/shm is a mount point there: nothing inside that container can replace it by a
-        // link unless it has CAP_SYS_ADMIN, and with that it shares more than this anyway.
-        IpcMode::Container(_) => match joined.ipc_pid {
-            Some(pid) => Shm::Bind(format!("/proc/{pid}/root/dev/shm").into()),
-            None => Shm::Own(size),
-        },
-        IpcMode::Default | IpcMode::Private | IpcMode::Shareable => Shm::Own(size),
-    })
+/// Where /dev/shm comes from. One that others may join is a tmpfs of the host: mounts of another
+/// container's mount namespace can't be shown in this one.
+pub fn shm(engine: &Engine, record: &Record) -> Result<Shm> {
+    let size = match record.spec.host.shm_size.unwrap_or(engine.config().default_shm_size) {
+        0 => DEFAULT_SHM_SIZE,
+        size => size,
+    };
+    let own = |shareable: bool| match shareable {
+        true => make_shm(engine, &record.id, size).map(Shm::Bind),
+        false => Ok(Shm::Own(size)),
+    };
+    match &record.spec.host.namespaces.ipc {
+        IpcMode::None => Ok(Shm::Absent),
+        IpcMode::Host => Ok(Shm::Bind(PathBuf::from("/dev/shm"))),
+        IpcMode::Container(other) => {
+            let donor = engine.registry().find(other)?;
+            match donor.snapshot().record.spec.host.namespaces.ipc {
+                IpcMode::Host => Ok(Shm::Bind(PathBuf::from("/dev/shm"))),
+                _ => Ok(Shm::Bind(shm_dir(engine, &donor.id))),
+            }
+        }
+        IpcMode::Default => own(engine.config().default_ipc_shareable),
+        IpcMode::Private => own(false),
+        IpcMode::Shareable => own(true),
+    }
+}
+
+fn shm_dir(engine: &Engine, id: &ContainerId) -> PathBuf {
+    engine.config().exec_root.join("shm").join(id.as_str())
+}
+
+fn make_shm(engine: &Engine, id: &ContainerId, size: u64) -> Result<PathBuf> {
+    let path = shm_dir(engine, id);
+    let fail = |source| Error::File {
+        action: "make shared memory at",
+        path: path.display().to_string(),
+        source,
+    };
+    std::fs::create_dir_all(&path).map_err(fail)?;
+    sys::tree::mount_shm(&path, size).map_err(fail)?;
+    Ok(path)
+}
+
+/// The container has ended: those that joined keep what they have open.
+pub fn remove_shm(engine: &Engine, id: &ContainerId) {
+    let path = shm_dir(engine, id);
+    if !path.exists() {
+        return;
+    }
+    if let Err(error) = sys::tree::unmount(&path).and_then(|()| std::fs::remove_dir(&path)) {
+        tracing::warn!(path = %path.display(), %error, "shared memory stays mounted");
+    }
 }
 
 /// The name to set; empty where the UTS namespace is somebody else's.

@@ -196,6 +196,7 @@ impl Live {
             sandbox.release(engine).await;
         }
         state.clear_network();
+        namespaces::remove_shm(engine, &record.id);
         let group = self.group;
         let name = record.name.clone();
         let removal = move || {
@@ -280,7 +281,7 @@ async fn prepare(engine: &Arc<Engine>, record: &Record, joined: Joined) -> Resul
         let inputs = oci::Inputs {
             user: user::look_up(&record, &rootfs)?,
             mounts: sources::find(&engine, &record)?,
-            shm: namespaces::shm(&engine, &record, &joined)?,
+            shm: namespaces::shm(&engine, &record)?,
             host_name: namespaces::host_name(&record),
             resources: oci::resources::convert(&record.spec.host.resources, sources::block_device)?,
             host_capabilities: engine.host().capabilities.clone(),
@@ -381,7 +382,7 @@ async fn run(
     let context = PlanContext {
         bundle: PathBuf::from("/"),
         root: Some(prepared.root.clone()),
-        fds: io_roles(roles),
+        fds: io_roles(record.spec.process.tty, roles),
         cgroups: engine.host().cgroup_view(group.path())?,
         seccomp: filter.map(|filter| filter.program.clone()),
         init: record.spec.host.init.unwrap_or(engine.config().init),
@@ -416,9 +417,13 @@ fn bounding(engine: &Engine, record: &Record) -> Result<Vec<String>> {
     oci::capabilities::choose(host.privileged, &host.cap_add, &host.cap_drop, available)
 }
 
-/// The standard streams come first in the plan's table; the keeper puts them there.
-fn io_roles(roles: Vec<FdRole>) -> Vec<FdRole> {
-    [FdRole::Stdin, FdRole::Stdout, FdRole::Stderr].into_iter().chain(roles).collect()
+/// The standard streams come first in the plan's table; the keeper puts them there. A terminal is
+/// made by the launch itself.
+pub(crate) fn io_roles(tty: bool, roles: Vec<FdRole>) -> Vec<FdRole> {
+    match tty {
+        true => roles,
+        false => [FdRole::Stdin, FdRole::Stdout, FdRole::Stderr].into_iter().chain(roles).collect(),
+    }
 }
 
 fn io(record: &Record, inputs: &oci::Inputs) -> Io {

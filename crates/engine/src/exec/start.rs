@@ -179,11 +179,12 @@ fn prepare(
     let group = engine.groups().open(&path).map_err(|error| start::group_error("open", error))?;
     let entry = group.entry().map_err(|error| start::group_error("enter", error))?;
     let process = process(engine, record, request)?;
-    let mut roles = vec![FdRole::Stdin, FdRole::Stdout, FdRole::Stderr, FdRole::Process];
+    let mut roles = vec![FdRole::Process];
     if entry.clone_into().is_some() {
         roles.push(FdRole::CgroupInto);
     }
     roles.extend(entry.tasks().map(|_| FdRole::CgroupTasks));
+    let roles = start::io_roles(request.tty, roles);
     let plan = engine.host().exec_plan(record, &process, request.privileged, pid, roles)?;
     Ok(Prepared { process, plan, entry, pidfd })
 }

@@ -23,7 +23,7 @@ use net::{
 
 use super::table::{Record as Network, refused};
 use crate::{
-    Engine, Error, Result, blocking,
+    Config, Engine, Error, Result, blocking,
     container::{Endpoint, NetworkUse, PublishedPort, Record, State, namespaces, oci},
     event::Draft,
 };
@@ -66,7 +66,7 @@ fn make(engine: &Engine, record: &Record) -> Result<Sandbox> {
         }
         NetworkMode::None | NetworkMode::Default | NetworkMode::Named(_) => {
             let plane = engine.networks_table().plane();
-            let dns = dns(engine, record);
+            let dns = dns(engine.config(), record);
             let namespace = plane
                 .create_sandbox(&record.id, dns)
                 .map_err(refused("make the network namespace of", record.id.short()))?;
@@ -85,17 +85,20 @@ fn make(engine: &Engine, record: &Record) -> Result<Sandbox> {
     Ok(sandbox)
 }
 
-fn dns(engine: &Engine, record: &Record) -> DnsConfig {
+/// What a container asks of name resolution, completed by what the engine was told.
+fn dns(config: &Config, record: &Record) -> DnsConfig {
     let host = &record.spec.host;
-    let config = engine.config();
     let or = |own: &[String], engine_wide: &[String]| match own.is_empty() {
         true => engine_wide.to_vec(),
         false => own.to_vec(),
     };
+    let exposed = record.spec.exposed_ports.iter();
+    let mut ports = exposed.chain(host.port_bindings.iter().map(|binding| &binding.container));
     DnsConfig {
         servers: if host.dns.is_empty() { config.dns.clone() } else { host.dns.clone() },
         search: or(&host.dns_search, &config.dns_search),
         options: or(&host.dns_options, &config.dns_options),
+        port_53_is_taken: ports.any(|port| port.port == 53),
     }
 }
 
@@ -305,7 +308,7 @@ impl Sandbox {
             _ if internal => Resolution::Internal,
             _ => Resolution::Direct { ipv6 },
         };
-        Ok(files::resolv_conf(&host, &dns(engine, record), how))
+        Ok(files::resolv_conf(&host, &dns(engine.config(), record), how))
     }
 
     fn hosts(&self, engine: &Engine, record: &Record, name: &str) -> Result<String> {
@@ -448,25 +451,16 @@ pub fn adopt(engine: &Engine, record: &Record, state: &State) -> Option<Sandbox>
 }
 
 /// What the plane must know of a container that ran on.
-pub fn restored(
-    record: &Record,
-    state: &State,
-    config: &crate::Config,
-) -> Option<net::RestoredSandbox> {
+pub fn restored(record: &Record, state: &State, config: &Config) -> Option<net::RestoredSandbox> {
     if matches!(record.spec.host.network_mode, NetworkMode::Host | NetworkMode::Container(_)) {
         return None;
     }
     let path = format!("/proc/{}/ns/net", state.pid);
     let namespace = fs::File::open(path).ok()?;
-    let host = &record.spec.host;
     Some(net::RestoredSandbox {
         container: record.id.clone(),
         namespace: namespace.into(),
-        dns: DnsConfig {
-            servers: if host.dns.is_empty() { config.dns.clone() } else { host.dns.clone() },
-            search: host.dns_search.clone(),
-            options: host.dns_options.clone(),
-        },
+        dns: dns(config, record),
         attachments: state.attachments.clone(),
         published: state.published.clone(),
     })

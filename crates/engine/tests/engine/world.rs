@@ -86,8 +86,7 @@ pub fn loopback_up() {
 
 impl World {
     async fn open() -> Self {
-        let roots =
-            Arc::new(tempfile::Builder::new().prefix("cale-engine").tempdir().expect("roots"));
+        let roots = tempfile::Builder::new().prefix("cale-engine").tempdir().expect("roots");
         let mut config = Config::new(roots.path().join("data"), roots.path().join("exec"));
         config.keeper_program = Some(std::env::current_exe().expect("this program"));
         config.bridge.name = "ctest0".to_owned();

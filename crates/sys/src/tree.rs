@@ -1,4 +1,5 @@
-//! Overlays that are mounted nowhere: a tree to look into or to write to, gone with its last fd.
+//! Mounts that the engine itself makes: overlays that are mounted nowhere (a tree to look into or to
+//! write to, gone with its last fd), and shared memory for several containers.
 //!
 //! Layers are given one by one (`lowerdir+`, Linux 6.5), so that neither colons in paths nor the
 //! 255 bytes of a parameter matter.
@@ -55,6 +56,31 @@ fn opened(tree: &OwnedFd) -> io::Result<OwnedFd> {
     use rustix::fs::{Mode, OFlags};
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     Ok(rustix::fs::openat(tree, c".", flags, Mode::empty())?)
+}
+
+/// Mounts a tmpfs of `size` bytes for shared memory at `path`, mode 1777.
+///
+/// # Errors
+/// As fsopen(2), fsconfig(2) and move_mount(2).
+pub fn mount_shm(path: &Path, size: u64) -> io::Result<()> {
+    let fs = mount::fsopen(c"tmpfs")?;
+    let size = CString::new(size.to_string()).map_err(io::Error::other)?;
+    mount::set_string(&fs, c"source", c"shm")?;
+    mount::set_string(&fs, c"mode", c"1777")?;
+    mount::set_string(&fs, c"size", &size)?;
+    mount::create(&fs)?;
+    let attributes = mount::attr::NOSUID | mount::attr::NODEV | mount::attr::NOEXEC;
+    let tree = mount::fsmount(&fs, attributes)?;
+    let target = crate::dir::Dir::open(path)?;
+    Ok(mount::attach(&tree, &target)?)
+}
+
+/// Takes the mount at `path` away, now or when its last user goes.
+///
+/// # Errors
+/// As umount2(2).
+pub fn unmount(path: &Path) -> io::Result<()> {
+    Ok(mount::detach(&c_path(path)?)?)
 }
 
 fn c_path(path: &Path) -> io::Result<CString> {
