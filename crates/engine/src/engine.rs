@@ -53,6 +53,7 @@ pub struct Engine {
     execs: exec::Table,
     volumes: volume::table::Table,
     networks: network::table::Table,
+    registries: registry::Client,
     /// Exits that are stored lazily and that the keeper still has.
     ended: Mutex<HashSet<TaskId>>,
     growth: Mutex<HashMap<ContainerId, Arc<Notify>>>,
@@ -80,6 +81,7 @@ impl Engine {
             volumes: volume::table::Table::load(&store)?,
             registry: Registry::default(),
             execs: exec::Table::default(),
+            registries: crate::image::registries(&config),
             ended: Mutex::default(),
             growth: Mutex::default(),
             tasks: TaskTracker::new(),
@@ -224,6 +226,10 @@ impl Engine {
 
     pub(crate) fn networks_table(&self) -> &network::table::Table {
         &self.networks
+    }
+
+    pub(crate) fn registries(&self) -> &registry::Client {
+        &self.registries
     }
 
     pub(crate) fn tasks(&self) -> &TaskTracker {

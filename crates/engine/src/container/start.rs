@@ -483,8 +483,13 @@ fn watch_memory(
     let (engine, handle) = (engine.clone(), handle.clone());
     let task = tokio::spawn(async move {
         let Ok(mut watch) = crate::readiness::readable(OomFd(watch)) else { return };
+        let stop = engine.stopping();
         loop {
-            let Ok(mut ready) = watch.readable_mut().await else { return };
+            let ready = tokio::select! {
+                ready = watch.readable_mut() => ready,
+                () = stop.cancelled() => return,
+            };
+            let Ok(mut ready) = ready else { return };
             ready.clear_ready();
             match watch.get_mut().0.kills() {
                 Ok(0) => {}

@@ -105,7 +105,7 @@ fn row(pid: u32) -> Option<Vec<String>> {
     let age_s = u64::try_from(crate::moment::now_ns() / 1_000_000_000)
         .unwrap_or(0)
         .saturating_sub(started_s);
-    let load = if age_s == 0 { 0 } else { (ticks * 100 / TICKS / age_s).min(99) };
+    let load = (ticks * 100 / TICKS).checked_div(age_s).map_or(0, |percent| percent.min(99));
     let seconds = ticks / TICKS;
     Some(vec![
         user_name(uid),

@@ -32,7 +32,7 @@ pub fn resolve(
         text => group_id(text, &group)?,
     };
     let mut more: Vec<u32> = Vec::new();
-    if group_text.is_empty() {
+    if group_text.is_empty() && !person.name.is_empty() {
         let member = |line: &&Vec<String>| {
             line.get(3).is_some_and(|list| list.split(',').any(|name| name == person.name))
         };

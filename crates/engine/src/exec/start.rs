@@ -256,7 +256,7 @@ fn start_error(error: &LaunchError) -> Error {
 /// The keeper says that an exec has ended.
 pub(crate) async fn ended(engine: &Arc<Engine>, exit: &ExitRecord) {
     let Some(id) = exit.id.exec_part() else { return };
-    let exit_code = i64::from(exit.status.code());
+    let exit_code = exit.status.code();
     let known = engine.execs_table().change(id, |entry| {
         entry.phase = Phase::Ended { exit_code };
         entry.pid = 0;

@@ -13,6 +13,7 @@ mod types;
 use std::sync::Arc;
 
 pub use changes::apply as apply_change;
+pub(crate) use pull::client as registries;
 pub use types::*;
 
 use crate::Engine;

@@ -111,9 +111,9 @@ pub fn endpoint_config(record: &Record, spec: &EndpointSpec) -> Result<EndpointC
         Some(text) => Some(text.parse().map_err(|error| invalid(&error as &net::cidr::MacError))?),
         None => None,
     };
-    let links = spec.links.iter().chain(&record.spec.host.links).filter_map(|link| {
+    let links = spec.links.iter().chain(&record.spec.host.links).map(|link| {
         let (container, alias) = link.split_once(':').unwrap_or((link, link));
-        Some((alias.to_owned(), container.trim_start_matches('/').to_owned()))
+        (alias.to_owned(), container.trim_start_matches('/').to_owned())
     });
     let mut config = EndpointConfig {
         mac,

@@ -39,7 +39,7 @@ async fn save_and_load(world: World) -> World {
     let (progress, mut steps) = tokio::sync::mpsc::channel(64);
     let archive = Box::pin(std::io::Cursor::new(bytes));
     let ids = images.load(archive, None, progress).await.unwrap();
-    assert_eq!(ids, [before.id.clone()]);
+    assert_eq!(ids, std::slice::from_ref(&before.id));
     let mut said = Vec::new();
     while let Some(step) = steps.recv().await {
         said.push(format!("{step:?}"));

@@ -161,18 +161,20 @@ async fn lists(world: World) -> World {
     let one = one.await;
     let two = world.create("sleep 60", |_| {}).await;
     world.engine.containers().start(&two).await.unwrap();
-    let listed = async |key: &str, value: &str| {
+    let listed = async |key: &str, value: &str, expected: &[&String]| {
         let mut filters = Filters::default();
         filters.add(key, value);
         let request = ListRequest { all: true, filters, ..ListRequest::default() };
         let found = world.engine.containers().list(request).await.unwrap();
-        found.into_iter().map(|c| c.snapshot.record.id.to_string()).collect::<Vec<_>>()
+        let ids: Vec<String> =
+            found.into_iter().map(|c| c.snapshot.record.id.to_string()).collect();
+        assert_eq!(ids.iter().collect::<Vec<_>>(), expected, "{key}={value}");
     };
-    assert_eq!(listed("label", "tier=db").await, [one.clone()]);
-    assert_eq!(listed("status", "running").await, [two.clone()]);
-    assert_eq!(listed("ancestor", "busybox").await, [two.clone(), one.clone()]);
-    assert_eq!(listed("since", &one).await, [two.clone()]);
-    assert_eq!(listed("id", &one[..10]).await, [one.clone()]);
+    listed("label", "tier=db", &[&one]).await;
+    listed("status", "running", &[&two]).await;
+    listed("ancestor", "busybox", &[&two, &one]).await;
+    listed("since", &one, &[&two]).await;
+    listed("id", &one[..10], &[&one]).await;
     let mut filters = Filters::default();
     filters.add("colour", "red");
     let request = ListRequest { filters, ..ListRequest::default() };

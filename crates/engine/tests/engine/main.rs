@@ -5,6 +5,9 @@
 //! the namespace must be entered before any thread is there. Arguments choose tests by a part of
 //! their name.
 
+// clippy takes a test with a `main` of its own for a program.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 mod bench;
 mod files;
 mod images;

@@ -6,6 +6,7 @@
 
 pub mod auth;
 pub mod hosts;
+mod login;
 pub mod repository;
 mod request;
 pub mod resolve;

@@ -25,7 +25,7 @@ const SMALL_ANSWER_MAX: usize = 1 << 20;
 #[derive(Clone, Debug)]
 pub struct Client {
     transport: Arc<Transport>,
-    kept: Arc<Kept>,
+    pub(super) kept: Arc<Kept>,
 }
 
 /// What is asked.
@@ -306,7 +306,7 @@ fn build(
     request.body(body).map_err(|_| fault())
 }
 
-fn endpoint_key(endpoint: &Endpoint) -> String {
+pub(super) fn endpoint_key(endpoint: &Endpoint) -> String {
     format!("{}{}", endpoint.authority, endpoint.prefix)
 }
 

@@ -93,7 +93,8 @@ pub fn choose(
         }
         let by_default = DEFAULT.contains(&name) && !has(&drop, "ALL");
         let from_all = has(&add, "ALL") && !has(&drop, name);
-        (has(&add, name) || from_all || by_default) && !(has(&drop, name) && !has(&add, name))
+        // Naming one in both lists means that it is wanted.
+        has(&add, name) || ((from_all || by_default) && !has(&drop, name))
     };
     Ok(ALL
         .iter()
