@@ -42,7 +42,19 @@ impl Config {
 
 /// Runs the keeper of containers until it isn't needed any more; see [`run_with`].
 pub fn run(config: &Config) -> u8 {
+    // A container's root finds the keeper's program as its own /proc/PID/exe before the exec.
+    if let Err(error) = runtime::sealed::ensure() {
+        eprintln!("keeper: {}", in_one_line(&error));
+        return 1;
+    }
     run_with(config, RuntimeLauncher)
+}
+
+fn in_one_line(error: &dyn std::error::Error) -> String {
+    match error.source() {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    }
 }
 
 /// Runs a keeper with `launcher` until it isn't needed any more; gives the exit code of the process (0 when it ends as intended, and
