@@ -20,7 +20,22 @@ pub fn dispatch(args: &[String]) -> u8 {
         (_, "runtime") => runtime::cli::run(args.iter().skip(2).cloned()),
         ("dockerd", _) => daemon::main(Personality::Dockerd, args.get(1..).unwrap_or_default()),
         (_, "daemon") => daemon::main(Personality::Cale, args.get(2..).unwrap_or_default()),
+        (_, "keeper") => keeper(args.get(2..).unwrap_or_default()),
         ("docker", _) => cli::main("docker", args.get(1..).unwrap_or_default()),
         _ => cli::main("cale", args.get(1..).unwrap_or_default()),
+    }
+}
+
+/// Becomes the supervisor of containers; only the engine starts it, as
+/// `cale keeper --exec-root PATH`.
+fn keeper(args: &[String]) -> u8 {
+    match args {
+        [flag, exec_root] if flag == "--exec-root" && Path::new(exec_root).is_absolute() => {
+            keeper::run(&keeper::Config::new(exec_root))
+        }
+        _ => {
+            eprintln!("error: the keeper is started by the engine, not by hand");
+            125
+        }
     }
 }
