@@ -58,6 +58,7 @@ pub struct Engine {
     ended: Mutex<HashSet<TaskId>>,
     growth: Mutex<HashMap<ContainerId, Arc<Notify>>>,
     tasks: TaskTracker,
+    _bridge_claim: network::claim::Claim,
     stop: CancellationToken,
 }
 
@@ -66,7 +67,7 @@ impl Engine {
     ///
     /// # Errors
     /// Another engine holds the data root, the store can't be read, or the keeper won't start.
-    pub async fn open(config: Config) -> Result<Arc<Self>> {
+    pub async fn open(mut config: Config) -> Result<Arc<Self>> {
         let stop = CancellationToken::new();
         let (store, groups) = prepare(&config).await?;
         let (keeping, tasks, notices) =
@@ -75,6 +76,8 @@ impl Engine {
         let log = Arc::new(Log::new(store.clone()));
         let records = Records::new(store.clone(), log.clone(), config.exec_root.clone());
         let found = Found::collect(&records, tasks)?;
+        let recorded = network::table::recorded_bridge(&store)?;
+        let claim = network::claim::bridge(&mut config.bridge, &store, recorded.as_deref());
         let networks = networks(&config, &store, &found).await?;
         let engine = Arc::new(Self {
             host: Host::detect(&config, groups.clone()),
@@ -91,6 +94,7 @@ impl Engine {
             keeping,
             groups,
             networks,
+            _bridge_claim: claim,
             stop,
         });
         engine.take_up(found);

@@ -1,5 +1,6 @@
 //! Networks: their verbs, and the actor's part of connecting containers.
 
+pub(crate) mod claim;
 mod create;
 pub(crate) mod sandbox;
 pub(crate) mod table;

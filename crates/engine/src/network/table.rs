@@ -56,15 +56,7 @@ pub struct Table {
 
 /// The stored networks; those that must be there are added.
 pub fn load(store: &Store, bridge: &BridgeConfig) -> Result<BTreeMap<String, Record>> {
-    let mut entries = BTreeMap::new();
-    for (id, bytes) in store.list(NETWORK).map_err(stored("list", "networks"))? {
-        match serde_json::from_slice::<Record>(&bytes) {
-            Ok(record) => {
-                entries.insert(id, record);
-            }
-            Err(error) => tracing::error!(id, %error, "a network's record can't be read"),
-        }
-    }
+    let mut entries = records(store)?;
     let mut wanted = vec![("host", DriverKind::Host), ("none", DriverKind::None)];
     if bridge.name != "none" {
         wanted.push(("bridge", DriverKind::Bridge));
@@ -76,6 +68,26 @@ pub fn load(store: &Store, bridge: &BridgeConfig) -> Result<BTreeMap<String, Rec
         entries.insert(record.config.id.to_string(), record);
     }
     Ok(entries)
+}
+
+/// The stored networks.
+fn records(store: &Store) -> Result<BTreeMap<String, Record>> {
+    let mut entries = BTreeMap::new();
+    for (id, bytes) in store.list(NETWORK).map_err(stored("list", "networks"))? {
+        match serde_json::from_slice::<Record>(&bytes) {
+            Ok(record) => {
+                entries.insert(id, record);
+            }
+            Err(error) => tracing::error!(id, %error, "a network's record can't be read"),
+        }
+    }
+    Ok(entries)
+}
+
+/// The bridge that the default network had before.
+pub fn recorded_bridge(store: &Store) -> Result<Option<String>> {
+    let default = records(store)?.into_values().find(|record| record.config.is_default_bridge);
+    Ok(default.map(|record| record.config.bridge_name).filter(|name| !name.is_empty()))
 }
 
 /// A network that is always there. Its settings follow the engine's configuration, its id stays.
