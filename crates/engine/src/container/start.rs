@@ -231,11 +231,12 @@ async fn launch(
     parked: Vec<Parked>,
 ) -> Result<Begun, Failure> {
     let joined = namespaces::join(engine, record)?;
-    let sandbox = sandbox::attach(engine, record);
-    let prepared = prepare(engine, record, joined);
-    let group = make_group(engine, record);
-    let (sandbox, (prepared, group)) =
-        tokio::join!(sandbox, async { (prepared.await, group.await) });
+    // Each waits for the kernel on a thread of its own.
+    let (sandbox, prepared, group) = tokio::join!(
+        sandbox::attach(engine, record),
+        prepare(engine, record, joined),
+        make_group(engine, record),
+    );
     let (mut prepared, group, sandbox) = match (prepared, group, sandbox) {
         (Ok(prepared), Ok(group), Ok(sandbox)) => (prepared, group, sandbox),
         (prepared, group, sandbox) => {

@@ -18,6 +18,10 @@ tests![
     standard_input,
     terminal,
     readonly_and_tmpfs,
+    privileged,
+    shared_with_the_host,
+    image_mounts,
+    init_reaps,
     namespaces_of_others,
     bridge_network,
     execs,
@@ -172,6 +176,91 @@ async fn readonly_and_tmpfs(world: World) -> World {
     world
 }
 
+async fn privileged(world: World) -> World {
+    let (code, text) = world
+        .run("grep -E 'CapEff|Seccomp:' /proc/self/status; mount -t tmpfs x /mnt 2>&1 || mkdir /m && mount -t tmpfs x /m && echo mounted; ls /dev | wc -l; echo 1 > /proc/sys/vm/panic_on_oom && echo 0 > /proc/sys/vm/panic_on_oom && echo written", |spec| {
+            spec.host.privileged = true;
+        })
+        .await;
+    assert_eq!(code, 0, "{text}");
+    assert!(text.contains("Seccomp:\t0") && text.contains("mounted"), "{text}");
+    let own = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = own.lines().find(|line| line.starts_with("CapBnd")).unwrap();
+    let all = line.split('\t').nth(1).unwrap();
+    assert!(text.contains(&format!("CapEff:\t{all}")), "{text}");
+    world
+}
+
+async fn shared_with_the_host(world: World) -> World {
+    let (code, text) = world
+        .run("for kind in net pid ipc uts; do readlink /proc/self/ns/$kind; done", |spec| {
+            spec.host.network_mode = NetworkMode::Host;
+            spec.host.namespaces.pid = NamespaceMode::Host;
+            spec.host.namespaces.ipc = IpcMode::Host;
+            spec.host.namespaces.uts = NamespaceMode::Host;
+        })
+        .await;
+    assert_eq!(code, 0, "{text}");
+    for (line, kind) in text.lines().zip(["net", "pid", "ipc", "uts"]) {
+        let own = std::fs::read_link(format!("/proc/thread-self/ns/{kind}")).unwrap();
+        assert_eq!(line, own.to_string_lossy(), "{kind}");
+    }
+    // Without a pid namespace of its own, its children outlive process 1 unless they are ended.
+    let id = world
+        .create("sleep 1234 & echo $!; exit 0", |spec| {
+            spec.host.namespaces.pid = NamespaceMode::Host;
+        })
+        .await;
+    let containers = world.engine.containers();
+    let waiting = containers.wait(&id, WaitCondition::NextExit).await.unwrap();
+    containers.start(&id).await.unwrap();
+    timely(waiting.outcome()).await;
+    let request = LogsRequest { stdout: true, ..LogsRequest::default() };
+    let mut log = containers.logs(&id, request).await.unwrap();
+    let line = String::from_utf8(log.next().await.unwrap().unwrap().bytes).unwrap();
+    let process = std::path::PathBuf::from(format!("/proc/{}", line.trim()));
+    for _ in 0..100 {
+        if !process.exists() {
+            return world;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    panic!("a child of the container is left");
+}
+
+async fn image_mounts(world: World) -> World {
+    let mount = model::mount::Mount {
+        target: "/img".to_owned(),
+        readonly: false,
+        source: model::mount::MountSource::Image { reference: "busybox".to_owned(), subpath: None },
+        origin: model::mount::MountOrigin::Mount,
+    };
+    let (code, text) = world
+        .run("cat /img/etc/passwd | head -1; touch /img/x 2>&1; true", |spec| {
+            spec.host.mounts = vec![mount];
+        })
+        .await;
+    assert_eq!(code, 0);
+    assert!(text.starts_with("root:") && text.contains("Read-only file system"), "{text}");
+    world
+}
+
+async fn init_reaps(world: World) -> World {
+    let (code, text) = world
+        .run(
+            "sh -c 'sleep 0.1 & exit 0'; sleep 0.4; ps -o stat | grep -c '^Z'; echo $$; exit 3",
+            |spec| {
+                spec.host.init = Some(true);
+            },
+        )
+        .await;
+    assert_eq!(code, 3);
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines[0], "0", "{text}");
+    assert_ne!(lines[1], "1", "{text}");
+    world
+}
+
 async fn namespaces_of_others(world: World) -> World {
     let donor = world
         .create("echo 1 > /dev/shm/mark; hostname donor 2>/dev/null; sleep 60", |spec| {
@@ -215,7 +304,7 @@ async fn bridge_network(world: World) -> World {
     assert!(!state.ports.is_empty());
     let (code, text) = world
         .run(
-            &format!("wget -qO- http://{address}/i; cat /etc/resolv.conf | wc -l; hostname -i"),
+            &format!("for i in 1 2 3 4 5 6 7 8 9; do wget -qO- http://{address}/i 2>/dev/null && break; sleep 0.1; done; cat /etc/resolv.conf | wc -l; hostname -i"),
             |spec| {
                 spec.host.network_mode = NetworkMode::Default;
             },

@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use model::{
-    container::IpcMode,
     mount::{MountSource, Propagation, ReadonlyRecursion},
     network::NetworkMode,
 };
@@ -87,11 +86,8 @@ fn system(record: &Record, inputs: &Inputs) -> Result<Vec<Mount>> {
     }
     let cgroup = ["nosuid", "noexec", "nodev", access(writable_cgroups)];
     mounts.push(mount("/sys/fs/cgroup", "cgroup", "cgroup", &cgroup));
-    if host.namespaces.ipc == IpcMode::Host {
-        mounts.push(mount("/dev/mqueue", "bind", "/dev/mqueue", &["rbind", "rw", "nosuid"]));
-    } else {
-        mounts.push(mount("/dev/mqueue", "mqueue", "mqueue", &["nosuid", "noexec", "nodev"]));
-    }
+    // A new instance shows the queues of the IPC namespace it is mounted in, the host's included.
+    mounts.push(mount("/dev/mqueue", "mqueue", "mqueue", &["nosuid", "noexec", "nodev"]));
     match &inputs.shm {
         Shm::Own(bytes) => {
             let size = format!("size={bytes}");
