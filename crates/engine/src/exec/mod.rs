@@ -23,6 +23,26 @@ use crate::{
     moment,
 };
 
+/// How long the notice of an exit may take before an inspection goes on without it.
+const NOTICE_MAX: std::time::Duration = std::time::Duration::from_secs(2);
+
+/// The process is gone, a zombie, or on its way there (`PF_EXITING` is set before the kernel
+/// closes its files, so before anybody reads the end of its output).
+fn is_ending(pid: u32) -> bool {
+    const PF_EXITING: u64 = 0x4;
+    if pid == 0 {
+        return false;
+    }
+    let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else { return true };
+    // proc_pid_stat(5): the name in brackets may hold anything; state is the first field behind
+    // it, flags the seventh.
+    let Some((_, fields)) = stat.rsplit_once(')') else { return true };
+    let mut fields = fields.split_ascii_whitespace();
+    let state = fields.next();
+    let flags = fields.nth(5).and_then(|flags| flags.parse::<u64>().ok());
+    matches!(state, Some("Z" | "X")) || flags.is_some_and(|flags| flags & PF_EXITING != 0)
+}
+
 /// Everything that can be asked of execs.
 #[derive(Clone, Copy, Debug)]
 pub struct Execs<'a> {
@@ -58,8 +78,22 @@ impl Execs<'_> {
     }
 
     /// One of them.
+    ///
+    /// A client that has read the end of the output asks for the exit code at once, before the
+    /// keeper's notice may be here: an exec whose process is ending is waited for.
     pub async fn inspect(&self, exec: &str) -> Result<Snapshot> {
-        self.engine.execs_table().find(exec)
+        let table = self.engine.execs_table();
+        let snapshot = table.find(exec)?;
+        if snapshot.phase != Phase::Running || !is_ending(snapshot.pid) {
+            return Ok(snapshot);
+        }
+        let Some(mut watch) = table.watch(&snapshot.id) else { return Ok(snapshot) };
+        let ended = watch.wait_for(|exec| exec.phase != Phase::Running);
+        match tokio::time::timeout(NOTICE_MAX, ended).await {
+            Ok(Ok(exec)) => Ok(exec.clone()),
+            // The keeper is away; it will tell when it is back.
+            Ok(Err(_)) | Err(_) => Ok(snapshot),
+        }
     }
 
     /// Sets its terminal's size.
@@ -115,5 +149,25 @@ fn runs(status: &Status, id: &str) -> Result<()> {
         Status::Created | Status::Exited | Status::Dead | Status::Removing => {
             Err(Error::Conflict(format!("container {id} is not running")))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ended_processes_are_told_from_running_ones() {
+        assert!(!is_ending(std::process::id()));
+        assert!(!is_ending(0));
+        let mut child = std::process::Command::new("/bin/true").spawn().unwrap();
+        let pid = child.id();
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(5);
+        while !is_ending(pid) {
+            assert!(std::time::Instant::now() < deadline);
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        child.wait().unwrap();
+        assert!(is_ending(pid));
     }
 }
