@@ -53,12 +53,12 @@ fn lost(given: &Value, got: &Value, place: &str, out: &mut Vec<String>) {
 
 fn check<T: DeserializeOwned + Serialize>(name: &str) -> Vec<String> {
     let given = testkit::spec::sample(name);
-    let text = serde_json::to_vec(&given).unwrap();
+    let text = serde_json::to_vec(&given).expect("samples are JSON");
     let document: T = match api::go::from_slice(&text) {
         Ok(document) => document,
         Err(error) => return vec![format!("{name}: {error}")],
     };
-    let got = serde_json::to_value(document).unwrap();
+    let got = serde_json::to_value(document).expect("documents have text keys");
     let mut out = Vec::new();
     lost(&given, &got, name, &mut out);
     out.retain(|place| !LEFT_OUT.iter().any(|field| place.ends_with(field)));

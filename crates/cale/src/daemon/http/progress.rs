@@ -113,13 +113,12 @@ fn failure(error: &engine::Error) -> StreamMessage {
     StreamMessage { error_detail: Some(ErrorDetail { code, message }), ..Default::default() }
 }
 
-/// A line without anything but a status.
-pub fn status(text: String) -> StreamMessage {
-    StreamMessage { status: text, ..Default::default() }
-}
-
 fn message(progress: Progress) -> StreamMessage {
     match progress {
+        // Text for people, as `load` prints it: clients write it as it is.
+        Progress::Status { text, .. } if text.ends_with('\n') => {
+            StreamMessage { stream: text, ..Default::default() }
+        }
         Progress::Status { id, text } => StreamMessage { id, status: text, ..Default::default() },
         Progress::Bytes { id, text, current, total } => StreamMessage {
             id,
@@ -178,7 +177,13 @@ mod tests {
     #[tokio::test]
     async fn results_become_the_last_line() {
         let work = |_sink| async { Ok(5) };
-        let text = body(run(Version::NEWEST, work, |n| vec![status(n.to_string())]).await).await;
+        let text = body(
+            run(Version::NEWEST, work, |n: i32| {
+                vec![StreamMessage { status: n.to_string(), ..Default::default() }]
+            })
+            .await,
+        )
+        .await;
         assert_eq!(text, "{\"status\":\"5\"}\r\n");
     }
 }

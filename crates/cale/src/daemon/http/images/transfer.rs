@@ -69,7 +69,8 @@ async fn import(call: Call) -> Answer {
     let version = call.version;
     let archive = call.into_reader();
     let work = move |sink| async move { engine.images().import(archive, request, sink).await };
-    progress::run(version, work, |digest| vec![progress::status(digest.to_string())]).await
+    // The engine reports the id as its last line.
+    progress::run(version, work, |_| Vec::new()).await
 }
 
 /// `POST /images/{name}/push`

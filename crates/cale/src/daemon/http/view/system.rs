@@ -23,6 +23,7 @@ pub fn version(info: &Info) -> SystemVersion {
     let details = BTreeMap::from([
         ("ApiVersion".to_owned(), Version::NEWEST.to_string()),
         ("Arch".to_owned(), go_arch().to_owned()),
+        ("Experimental".to_owned(), "false".to_owned()),
         ("KernelVersion".to_owned(), info.kernel_version.clone()),
         ("MinAPIVersion".to_owned(), Version::OLDEST.to_string()),
         ("Os".to_owned(), "linux".to_owned()),
