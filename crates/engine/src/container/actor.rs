@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Record, RemoveRequest, Snapshot, State, StopRequest,
-    attach::Parked,
+    attach::Expected,
     handle::{Ask, Handle, Message},
     queue::{self, Phase, Request, Verdict},
     restart_policy::Backoff,
@@ -40,7 +40,7 @@ pub(super) struct Actor {
     pub revive_at: Option<Instant>,
     pub backoff: Backoff,
     /// Clients that wait for the next start.
-    pub parked: Vec<Parked>,
+    pub expected: Vec<Expected>,
     /// Ends the health probes of the present run.
     pub probing: CancellationToken,
     /// Counts starts, so that late news of an earlier run are told apart.
@@ -102,7 +102,7 @@ pub async fn run(
         ending: None,
         revive_at: None,
         backoff: Backoff::default(),
-        parked: Vec::new(),
+        expected: Vec::new(),
         probing: CancellationToken::new(),
         run: 0,
         shutting_down: None,
@@ -147,7 +147,7 @@ impl Actor {
             || (self.live.is_none()
                 && self.revive_at.is_none()
                 && self.ending.is_none()
-                && self.parked.is_empty())
+                && self.expected.is_empty())
     }
 
     fn alarm(&self) -> Option<Instant> {
@@ -183,24 +183,9 @@ impl Actor {
             Message::Adopt(pid) => self.adopt(pid).await,
             Message::Probed { run, probe } if run == self.run => self.probed(probe),
             Message::Probed { .. } => {}
-            Message::Park(parked) => self.park(parked).await,
+            Message::Expect(expected) => self.expected.push(expected),
             Message::OutOfMemory => self.out_of_memory(),
             Message::Revive => self.revive().await,
-        }
-    }
-
-    /// A client came before the start, or just after it.
-    async fn park(&mut self, parked: Parked) {
-        if self.live.is_none() {
-            self.parked.push(parked);
-            return;
-        }
-        let served = match super::attach::task_of(&self.handle) {
-            Ok(task) => self.engine.keeping().attach(&task, parked.spec, parked.fd).await,
-            Err(error) => Err(error),
-        };
-        if let Err(error) = served {
-            tracing::debug!(error = error.text(), "late attach");
         }
     }
 

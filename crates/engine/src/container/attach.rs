@@ -11,12 +11,18 @@ use std::{
 };
 
 use keeper::protocol::{AttachSpec, Framing, SlowReader, TaskId};
+use tokio::sync::oneshot;
 
 use super::{
     AttachIo, AttachRequest, Containers, LogSource, LogsRequest,
     handle::{Handle, Message},
 };
 use crate::{Engine, Error, Result};
+
+/// A client that will wait for the next start: it was told that it may attach, and hands its end
+/// over in a moment. Known to the actor before the client is told, so that a start that the
+/// client asks for next doesn't overtake it.
+pub type Expected = oneshot::Receiver<Parked>;
 
 /// A client that waits for the next start.
 #[derive(Debug)]
@@ -35,6 +41,7 @@ pub struct AttachTicket {
     request: AttachRequest,
     detach_keys: Vec<u8>,
     tty: bool,
+    place: Option<oneshot::Sender<Parked>>,
 }
 
 impl Containers<'_> {
@@ -53,9 +60,19 @@ impl Containers<'_> {
                 "container {container} is restarting, wait until the container is running"
             )));
         }
+        let detach_keys = detach_keys(request.detach_keys.as_deref())?;
+        let place = match request.stream && !snapshot.state.is_running() {
+            true => {
+                let (sender, expected) = oneshot::channel();
+                handle.send(self.engine, Message::Expect(expected));
+                Some(sender)
+            }
+            false => None,
+        };
         Ok(AttachTicket {
             engine: self.engine.clone(),
-            detach_keys: detach_keys(request.detach_keys.as_deref())?,
+            detach_keys,
+            place,
             tty: snapshot.record.spec.process.tty,
             handle,
             request,
@@ -93,12 +110,17 @@ impl AttachTicket {
             detach_keys: if self.tty { self.detach_keys } else { Vec::new() },
         };
         self.engine.events().container(&snapshot.record, "attach", &[]);
-        if snapshot.state.is_running() {
-            let task = task_of(&self.handle)?;
-            return self.engine.keeping().attach(&task, spec, io.fd).await;
-        }
-        self.handle.send(&self.engine, Message::Park(Parked { spec, fd: io.fd }));
-        Ok(())
+        let parked = Parked { spec, fd: io.fd };
+        let parked = match self.place {
+            Some(place) => match place.send(parked) {
+                Ok(()) => return Ok(()),
+                // The start could not wait any longer.
+                Err(parked) => parked,
+            },
+            None => parked,
+        };
+        let task = task_of(&self.handle)?;
+        self.engine.keeping().attach(&task, parked.spec, parked.fd).await
     }
 
     /// Writes what was logged so far.

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use model::ContainerId;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::{Record, Snapshot, State, actor, attach::Parked, queue::Phase};
+use super::{Record, Snapshot, State, actor, attach::Expected, queue::Phase};
 use crate::{Engine, Error, Result, container::StopRequest, network};
 
 /// A container, shared.
@@ -36,8 +36,8 @@ pub enum Message {
         /// Its outcome.
         probe: super::Probe,
     },
-    /// A client that waits for the next start.
-    Park(Parked),
+    /// A client that will wait for the next start.
+    Expect(Expected),
     /// The kernel killed processes for lack of memory.
     OutOfMemory,
     /// Somebody looks whether policy wants it to run (at the engine's start).

@@ -72,7 +72,7 @@ impl Actor {
                 return Err(error);
             }
         };
-        self.parked.clear();
+        self.expected.clear();
         self.gone = true;
         self.engine.registry().remove(&record.id);
         self.engine.execs_table().drop_container(&record.id);

@@ -21,7 +21,7 @@ use runtime::{
 use super::{
     Containers, Record, State,
     actor::Actor,
-    attach::{self, Parked},
+    attach::{self, Expected, Parked},
     handle::{Ask, Message},
     health, logs,
     namespaces::{self, Joined},
@@ -37,6 +37,8 @@ use crate::{
 
 /// How long a control group may take to empty after its processes were killed.
 const GROUP_PATIENCE: Duration = Duration::from_secs(5);
+/// How long a start waits for clients that were told to attach.
+const ATTACH_PATIENCE: Duration = Duration::from_secs(2);
 
 impl Containers<'_> {
     /// Starts it. `NotModified` when it runs already.
@@ -70,7 +72,7 @@ impl From<Error> for Failure {
 impl Actor {
     /// Runs it. On failure everything is as before, but for the state's `error` and exit code.
     pub(super) async fn start(&mut self) -> Result<()> {
-        let parked = std::mem::take(&mut self.parked);
+        let parked = arrived(std::mem::take(&mut self.expected)).await;
         self.run += 1;
         let task = attach::task_of(&self.handle)?;
         self.engine.forget_now(&task).await;
@@ -159,6 +161,19 @@ impl Actor {
         self.watch();
         self.publish();
     }
+}
+
+/// The clients that were told to attach, each waited for a moment.
+async fn arrived(expected: Vec<Expected>) -> Vec<Parked> {
+    let deadline = tokio::time::Instant::now() + ATTACH_PATIENCE;
+    let mut parked = Vec::with_capacity(expected.len());
+    for client in expected {
+        // A client that went away, or that takes too long, is served without its first bytes.
+        if let Ok(Ok(client)) = tokio::time::timeout_at(deadline, client).await {
+            parked.push(client);
+        }
+    }
+    parked
 }
 
 impl Live {

@@ -7,7 +7,7 @@ use model::{
 };
 use tokio_util::io::SyncIoBridge;
 
-use super::{Aux, Images, ImportRequest, Progress, ProgressSink, changes};
+use super::{Images, ImportRequest, Progress, ProgressSink, changes};
 use crate::{ByteReader, Result, blocking, records::stored};
 
 impl Images<'_> {
@@ -52,7 +52,6 @@ impl Images<'_> {
         self.engine.events().other(EventType::Image, "import", &text, &[("name", &text)]);
         // A client that went away doesn't care.
         let _ = progress.send(Progress::Status { id: String::new(), text }).await;
-        let _ = progress.send(Progress::Aux(Aux::Image(id.clone()))).await;
         Ok(id)
     }
 }

@@ -70,12 +70,6 @@ fn info(engine: &Arc<Engine>) -> Result<Info> {
     let groups = engine.groups();
     let has = |controller: &str| groups.has(controller);
     let release = os_release();
-    let mut runtimes = IndexMap::new();
-    runtimes.insert(BUILTIN_RUNTIME.to_owned(), vec!["built in".to_owned()]);
-    for (name, runtime) in &config.runtimes {
-        let words = std::iter::once(runtime.path.clone()).chain(runtime.args.clone());
-        runtimes.insert(name.clone(), words.collect());
-    }
     Ok(Info {
         id: id(engine)?,
         containers: all.len(),
@@ -84,12 +78,7 @@ fn info(engine: &Arc<Engine>) -> Result<Info> {
         containers_stopped: count("stopped"),
         images: store.images().map_err(stored("list", "images"))?.len(),
         driver: "overlay2".to_owned(),
-        driver_status: vec![
-            ("Backing Filesystem".to_owned(), filesystem(store.root())),
-            ("Supports d_type".to_owned(), "true".to_owned()),
-            ("Native Overlay Diff".to_owned(), "true".to_owned()),
-            ("userxattr".to_owned(), "false".to_owned()),
-        ],
+        driver_status: driver_status(store.root()),
         data_root: config.data_root.display().to_string(),
         log_driver: config.log.driver.clone(),
         log_drivers: ["json-file", "local", "none"].map(str::to_owned).to_vec(),
@@ -122,7 +111,7 @@ fn info(engine: &Arc<Engine>) -> Result<Info> {
         memory_total: memory_total(),
         name: config.name.clone().unwrap_or_else(|| read("/proc/sys/kernel/hostname")),
         labels: config.labels.clone(),
-        runtimes,
+        runtimes: runtimes(config),
         default_runtime: config.default_runtime.clone(),
         live_restore: config.live_restore,
         init_binary: "built in".to_owned(),
@@ -135,6 +124,26 @@ fn info(engine: &Arc<Engine>) -> Result<Info> {
         time_ns: moment::now_ns(),
         firewall_backend: "nftables".to_owned(),
     })
+}
+
+/// The built-in runtime under Docker's name, and those of the configuration.
+fn runtimes(config: &crate::Config) -> IndexMap<String, Vec<String>> {
+    let mut runtimes = IndexMap::new();
+    runtimes.insert(BUILTIN_RUNTIME.to_owned(), vec!["built in".to_owned()]);
+    for (name, runtime) in &config.runtimes {
+        let words = std::iter::once(runtime.path.clone()).chain(runtime.args.clone());
+        runtimes.insert(name.clone(), words.collect());
+    }
+    runtimes
+}
+
+fn driver_status(root: &std::path::Path) -> Vec<(String, String)> {
+    vec![
+        ("Backing Filesystem".to_owned(), filesystem(root)),
+        ("Supports d_type".to_owned(), "true".to_owned()),
+        ("Native Overlay Diff".to_owned(), "true".to_owned()),
+        ("userxattr".to_owned(), "false".to_owned()),
+    ]
 }
 
 fn read(path: &str) -> String {
