@@ -78,6 +78,7 @@ impl Engine {
         let found = Found::collect(&records, tasks)?;
         let recorded = network::table::recorded_bridge(&store)?;
         let claim = network::claim::bridge(&mut config.bridge, &store, recorded.as_deref());
+        records.sweep_init_layers()?;
         let networks = networks(&config, &store, &found).await?;
         let engine = Arc::new(Self {
             host: Host::detect(&config, groups.clone()),

@@ -15,6 +15,7 @@ pub mod event;
 pub mod exec;
 mod host;
 pub mod image;
+mod init_layer;
 mod keeping;
 mod moment;
 pub mod network;

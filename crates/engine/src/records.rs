@@ -22,6 +22,7 @@ use crate::{
     container::{Change, ChangeKind, Record, State, layered},
     error::Cause,
     event::{Draft, Log},
+    init_layer::InitLayers,
 };
 
 const CONTAINER: &str = "container";
@@ -65,6 +66,7 @@ pub struct Records {
     /// Documents of running containers: a tmpfs keeps them over a kill of the engine, whose lazy
     /// writes may be lost, and forgets them with the boot, as the processes.
     running: PathBuf,
+    init: Arc<InitLayers>,
 }
 
 impl std::fmt::Debug for Records {
@@ -82,7 +84,8 @@ pub fn stored(action: &'static str, subject: impl ToString) -> impl FnOnce(store
 impl Records {
     /// On an open store.
     pub fn new(store: Store, log: Arc<Log>, exec_root: PathBuf) -> Self {
-        Self { store, log, running: exec_root.join("running") }
+        let init = Arc::new(InitLayers::new(store.root()));
+        Self { store, log, running: exec_root.join("running"), init }
     }
 
     /// The store below.
@@ -170,10 +173,23 @@ impl Records {
         let Some(image) = &record.image_id else {
             return Err(Error::Unsupported("a container without an image".to_owned()));
         };
-        self.store
+        let made = self
+            .store
             .rootfs_create(&record.id, image)
-            .map(drop)
-            .map_err(stored("make the root filesystem of", record.id.short()))
+            .map_err(stored("make the root filesystem of", record.id.short()))?;
+        self.init.make(image, || layered::mounted(&made.lowers))
+    }
+
+    /// Removes what was prepared for images that are gone.
+    pub fn sweep_init_layers(&self) -> Result<()> {
+        let images = self.store.images().map_err(stored("list", "images"))?;
+        let known: std::collections::HashSet<String> =
+            images.into_iter().map(|summary| summary.image.id.hex().to_owned()).collect();
+        self.init.sweep(|name| known.contains(name)).map_err(|source| Error::File {
+            action: "sweep",
+            path: "the layers between images and containers".to_owned(),
+            source,
+        })
     }
 
     /// Removes it with all that is beside it.
@@ -187,7 +203,9 @@ impl Records {
             .store
             .rootfs(&record.id)
             .map_err(stored("find the root filesystem of", record.id.short()))?;
-        Ok(RootFiles { lowers: found.lowers, upper: found.upper, work: found.work })
+        let init = record.image_id.as_ref().and_then(|image| self.init.find(image));
+        let lowers = init.into_iter().chain(found.lowers).collect();
+        Ok(RootFiles { lowers, upper: found.upper, work: found.work })
     }
 
     /// The directory for a container's files.

@@ -81,11 +81,9 @@ fn info(engine: &Arc<Engine>) -> Result<Info> {
         driver_status: driver_status(store.root()),
         data_root: config.data_root.display().to_string(),
         log_driver: config.log.driver.clone(),
-        log_drivers: ["json-file", "local", "none"].map(str::to_owned).to_vec(),
-        network_drivers: ["bridge", "host", "ipvlan", "macvlan", "null"]
-            .map(str::to_owned)
-            .to_vec(),
-        volume_drivers: vec!["local".to_owned()],
+        log_drivers: texts(&["json-file", "local", "none"]),
+        network_drivers: texts(&["bridge", "host", "ipvlan", "macvlan", "null"]),
+        volume_drivers: texts(&["local"]),
         cgroup_version: match groups.layout() {
             Layout::Unified => "2".to_owned(),
             Layout::Legacy | Layout::Hybrid => "1".to_owned(),
@@ -124,6 +122,10 @@ fn info(engine: &Arc<Engine>) -> Result<Info> {
         time_ns: moment::now_ns(),
         firewall_backend: "nftables".to_owned(),
     })
+}
+
+fn texts(words: &[&str]) -> Vec<String> {
+    words.iter().map(|word| (*word).to_owned()).collect()
 }
 
 /// The built-in runtime under Docker's name, and those of the configuration.

@@ -70,7 +70,7 @@ async fn binds(world: World) -> World {
         origin: MountOrigin::Mount,
     };
     let (_, text) = world
-        .run("cat /b/f; echo x > /b/g 2>&1 || echo no", |spec| {
+        .run("cat /b/f; (echo x > /b/g) 2>&1 || echo no", |spec| {
             spec.host.mounts = vec![bind(host.path(), false, true)];
         })
         .await;
