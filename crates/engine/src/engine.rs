@@ -12,7 +12,7 @@ use std::{
 
 use keeper::protocol::{Event, ExitRecord, Phase, TaskId, TaskReport};
 use model::{ContainerId, event::EventType, state::Status};
-use runtime::cgroup::Hierarchies;
+use runtime::cgroup::{GroupPath, Hierarchies};
 use store::{Batch, Store};
 use tokio::sync::{Notify, mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -342,6 +342,20 @@ impl Engine {
         }
     }
 
+    /// The control group of a container without a record, at its usual place.
+    fn remove_group_of(&self, id: &str) {
+        let parent = match self.config.cgroup_parent.as_str() {
+            "" => runtime::cgroup::DEFAULT_PARENT,
+            parent => parent,
+        };
+        let removed = GroupPath::new(&format!("/{parent}/{id}"))
+            .and_then(|path| self.groups.open(&path))
+            .and_then(|group| group.kill().and_then(|()| group.remove(Duration::from_secs(5))));
+        if let Err(error) = removed {
+            tracing::warn!(id, %error, "control group of an unknown container stays");
+        }
+    }
+
     /// A task of a container that nobody knows: its record was lost before it was written.
     fn end_orphan(self: &Arc<Self>, report: TaskReport) {
         let engine = self.clone();
@@ -355,6 +369,9 @@ impl Engine {
             // Its exit comes as a notice, which forgets it.
             if report.exit.is_some() {
                 engine.keeping.forget(&report.id).await;
+            }
+            if report.id.exec_part().is_none() {
+                engine.remove_group_of(report.id.as_str());
             }
         });
     }

@@ -14,6 +14,7 @@ use super::{
     attach, health,
     restart_policy::{Run, revive},
     signal,
+    start::release_rest,
 };
 use crate::{Error, Result, moment, records::Weight};
 
@@ -106,7 +107,8 @@ impl Actor {
                 left = live.departures(&self.engine);
                 live.release(&self.engine, &self.record, &mut self.state).await
             }
-            None => false,
+            // It ended while no engine was there: only its control group and memory are left.
+            None => release_rest(&self.engine, &self.record, &mut self.state).await,
         };
         let status = exit.status;
         if oom && !self.state.oom_killed {

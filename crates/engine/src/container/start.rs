@@ -226,6 +226,18 @@ impl Live {
     }
 }
 
+/// Gives back what a container left that ended unseen; tells whether memory had run out.
+pub(super) async fn release_rest(engine: &Arc<Engine>, record: &Record, state: &mut State) -> bool {
+    match open_group(engine, record) {
+        Ok(group) => Live { group, sandbox: None, oom: None }.release(engine, record, state).await,
+        // There is none any more: the host has booted since.
+        Err(_) => {
+            state.clear_network();
+            false
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Begun {
     live: Live,

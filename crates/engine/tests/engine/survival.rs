@@ -27,12 +27,12 @@ async fn the_engine_goes_and_comes(world: World) -> World {
         world.engine.containers().start(id).await.unwrap();
     }
     let before = world.state(&lives).await;
-    let Ok(()) = tokio::time::timeout(Duration::from_secs(1), async {}).await else { panic!() };
-    let world = restart_slowly(world).await;
+    let world = world.restart_after(Duration::from_millis(900)).await;
     let after = world.state(&lives).await;
     assert_eq!((after.pid, after.status), (before.pid, Status::Running));
     assert_eq!(after.endpoints["bridge"].ipv4, before.endpoints["bridge"].ipv4);
     world.until(&ends, |state| state.exit_code == 9 && !state.is_running()).await;
+    assert!(groups_go(&world, &ends).await, "a control group is left");
     for _ in 0..100 {
         if world.engine.containers().resolve(&goes).await.is_err() {
             break;
@@ -49,12 +49,17 @@ async fn the_engine_goes_and_comes(world: World) -> World {
     world
 }
 
-async fn restart_slowly(world: World) -> World {
-    world.engine.containers();
-    let world_config = world.config.clone();
-    let world = world.restart().await;
-    assert_eq!(world.config.data_root, world_config.data_root);
-    world
+async fn groups_go(world: &World, id: &str) -> bool {
+    let groups = runtime::cgroup::Hierarchies::detect().unwrap();
+    let path = format!("{}/{id}", world.config.cgroup_parent);
+    let path = runtime::cgroup::GroupPath::new(&path).unwrap();
+    for _ in 0..100 {
+        if groups.open(&path).is_err() {
+            return true;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    false
 }
 
 async fn log(world: &World, id: &str) -> Vec<u64> {

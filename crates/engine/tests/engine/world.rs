@@ -114,9 +114,15 @@ impl World {
 
     /// The engine goes (as by SIGTERM) and a new one comes, on the same roots.
     pub async fn restart(self) -> Self {
+        self.restart_after(Duration::ZERO).await
+    }
+
+    /// The same, with a time without an engine.
+    pub async fn restart_after(self, pause: Duration) -> Self {
         let Self { engine, config, roots } = self;
         engine.shutdown().await.expect("shutdown");
         gone(engine).await;
+        tokio::time::sleep(pause).await;
         let engine = open(&config).await;
         Self { engine, config, roots }
     }
