@@ -264,17 +264,16 @@ async fn launch(
         prepare(engine, record, joined),
         make_group(engine, record),
     );
-    let (mut prepared, group, sandbox) = match (prepared, group, sandbox) {
-        (Ok(prepared), Ok(group), Ok(sandbox)) => (prepared, group, sandbox),
-        (prepared, group, sandbox) => {
-            let error = prepared.err();
-            let error = error.or_else(|| group.as_ref().err().map(repeat));
-            let error = error.or_else(|| sandbox.as_ref().err().map(repeat));
-            undo(engine, group.ok(), sandbox.ok().flatten()).await;
-            return Err(error
-                .unwrap_or_else(|| Error::Unavailable("the start was given up".to_owned()))
-                .into());
-        }
+    let mut first = None;
+    let prepared = kept(prepared, &mut first);
+    let group = kept(group, &mut first);
+    let sandbox = kept(sandbox, &mut first);
+    if let Some(error) = first {
+        undo(engine, group, sandbox.flatten()).await;
+        return Err(error.into());
+    }
+    let (Some(mut prepared), Some(group), Some(sandbox)) = (prepared, group, sandbox) else {
+        return Err(Error::Unavailable("the start was given up".to_owned()).into());
     };
     if let Some(sandbox) = &sandbox {
         sandbox.files(&mut prepared.inputs);
@@ -486,13 +485,9 @@ fn start_error(exit_code: u8, report: &str) -> Failure {
     Failure { exit_code, error: Error::Start { message, exit_code } }
 }
 
-/// The same sentence for a second reader; errors can't be cloned.
-fn repeat(error: &Error) -> Error {
-    Error::Failed {
-        action: "set up",
-        subject: "the container".to_owned(),
-        source: Cause::new(error.kind(), error.text()),
-    }
+/// The value, or the error if it is the first one.
+fn kept<T>(result: Result<T>, first: &mut Option<Error>) -> Option<T> {
+    result.map_err(|error| first.get_or_insert(error)).ok()
 }
 
 /// Tells the actor when the kernel kills for lack of memory.

@@ -148,13 +148,8 @@ impl Sandbox {
         }
         let bindings = bindings(record);
         let plane = engine.networks_table().plane();
-        self.published = plane.publish(&record.id, &bindings).map_err(|error| {
-            let text = crate::error::chain(&error);
-            Error::Unavailable(format!(
-                "driver failed programming external connectivity on endpoint {}: {text}",
-                record.name
-            ))
-        })?;
+        let published = plane.publish(&record.id, &bindings);
+        self.published = published.map_err(|error| not_published(record, &error))?;
         Ok(())
     }
 
@@ -343,6 +338,23 @@ impl Sandbox {
             own.extend(attachment.ipv6.map(|cidr| (cidr.addr(), names.clone())));
         }
         Ok(files::hosts(&own, &extra, true))
+    }
+}
+
+/// Docker's sentence for ports that can't be published.
+fn not_published(record: &Record, error: &net::Error) -> Error {
+    let reason = match error {
+        net::Error::PortBusy { host, .. } => {
+            format!("Bind for {host} failed: port is already allocated")
+        }
+        other => crate::error::chain(other),
+    };
+    Error::Start {
+        message: format!(
+            "failed to set up container networking: driver failed programming external connectivity on endpoint {} ({}): {reason}",
+            record.name, record.id
+        ),
+        exit_code: 125,
     }
 }
 

@@ -301,6 +301,19 @@ async fn bridge_network(world: World) -> World {
     world.engine.containers().start(&server).await.unwrap();
     let state = world.state(&server).await;
     let (address, _) = state.endpoints["bridge"].ipv4.unwrap();
+    let second = world
+        .create("true", |spec| {
+            spec.host.network_mode = NetworkMode::Default;
+            spec.host.port_bindings = vec![model::port::PortBinding {
+                container: "80/tcp".parse().unwrap(),
+                host_ip: None,
+                host_ports: Some((8123, 8123)),
+            }];
+        })
+        .await;
+    let error = world.engine.containers().start(&second).await.unwrap_err();
+    assert!(error.text().contains("port is already allocated"), "{}", error.text());
+    assert_eq!(world.engine.containers().start(&second).await.unwrap_err().text(), error.text());
     assert!(!state.ports.is_empty());
     let (code, text) = world
         .run(
