@@ -48,7 +48,7 @@ impl State {
             network: network.clone(),
             config: endpoint.clone(),
             ifname,
-            host_ifname: Some(host_ifname(container, network)),
+            host_ifname: Some(host_ifname()),
             mac,
             ipv4,
             ipv6,
@@ -133,7 +133,12 @@ fn gateways(
     (v4, v6)
 }
 
-/// `veth` and eleven digits: the same for the same pair, so that a restart finds it.
-fn host_ifname(container: &ContainerId, network: &NetworkId) -> String {
-    format!("veth{}{}", &container.as_str()[..7], &network.as_str()[..4])
+/// `veth` and eleven random digits. Another name for each connection: a container that is started
+/// again at once must not meet its last interface, which the kernel removes in the background. A
+/// restart of the engine finds it by the stored attachment.
+fn host_ifname() -> String {
+    let mut bytes = [0; 6];
+    sys::random::fill(&mut bytes);
+    let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("veth{}", &digits[..11])
 }
