@@ -73,11 +73,9 @@ fn summary(usage: &Json) -> Vec<Row> {
     let in_use: f64 = images
         .iter()
         .filter(used)
-        .map(|image| {
-            // Shared layers are counted with whoever else uses them.
-            let (size, shared) = (number(image, "Size"), image["SharedSize"].as_f64());
-            shared.filter(|s| *s >= 0.0).map_or(size, |_| size)
-        })
+        // Shared layers may be needed by others, but nothing says by whom: Docker counts them as
+        // reclaimable.
+        .map(|image| number(image, "Size") - number(image, "SharedSize"))
         .sum();
     let containers = list(usage, "Containers");
     let running =
@@ -159,7 +157,12 @@ fn verbose(usage: &Json) -> Result<String, CliError> {
         rows,
     )?);
     text.push_str("\nContainers space usage:\n\n");
-    let rows = list(usage, "Containers").into_iter().map(|c| ps::row(c, true, true, now));
+    let rows = list(usage, "Containers").into_iter().map(|container| {
+        // The root filesystem's size belongs to the image.
+        let mut container = container.clone();
+        container["SizeRootFs"] = Json::Null;
+        ps::row(&container, true, true, now)
+    });
     text.push_str(&table(
         "{{.ID}}\t{{.Image}}\t{{.Command}}\t{{.LocalVolumes}}\t{{.Size}}\t{{.RunningFor}}\t{{.Status}}\t{{.Names}}",
         ps::HEADERS,

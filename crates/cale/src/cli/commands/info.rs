@@ -66,6 +66,9 @@ fn client_text(cx: &Cx) -> String {
     )
 }
 
+/// Value of a line that only heads others.
+const HEAD: &str = "\0";
+
 fn warnings(info: &Json) {
     for warning in info["Warnings"].as_array().into_iter().flatten() {
         eprintln!("{}", warning.as_str().unwrap_or(""));
@@ -81,7 +84,8 @@ fn server_text(info: &Json) -> String {
         other => other.to_string(),
     };
     let mut line = |title: &str, value: String| {
-        text.push_str(&format!(" {title}: {value}\n"));
+        let gap = if value == HEAD { "" } else { " " };
+        text.push_str(&format!(" {title}:{gap}{}\n", value.trim_start_matches(HEAD)));
     };
     line("Containers", word(&info["Containers"]));
     for (title, key) in [
@@ -156,7 +160,7 @@ fn server_text(info: &Json) -> String {
 }
 
 fn plugins(info: &Json, line: &mut impl FnMut(&str, String)) {
-    line("Plugins", String::new());
+    line("Plugins", HEAD.to_owned());
     for kind in ["Volume", "Network", "Authorization", "Log"] {
         let names = info["Plugins"][kind].as_array().into_iter().flatten();
         let names: Vec<&str> = names.filter_map(Json::as_str).collect();
@@ -171,7 +175,7 @@ fn security(info: &Json, line: &mut impl FnMut(&str, String)) {
     if options.is_empty() {
         return;
     }
-    line("Security Options", String::new());
+    line("Security Options", HEAD.to_owned());
     for option in options.iter().filter_map(Json::as_str) {
         for (index, pair) in option.split(',').enumerate() {
             let (key, value) = pair.split_once('=').unwrap_or(("", pair));
@@ -187,7 +191,7 @@ fn security(info: &Json, line: &mut impl FnMut(&str, String)) {
 fn labels_and_registries(info: &Json, line: &mut impl FnMut(&str, String)) {
     let labels = info["Labels"].as_array().map(Vec::as_slice).unwrap_or_default();
     if !labels.is_empty() {
-        line("Labels", String::new());
+        line("Labels", HEAD.to_owned());
         labels
             .iter()
             .filter_map(Json::as_str)
@@ -195,7 +199,7 @@ fn labels_and_registries(info: &Json, line: &mut impl FnMut(&str, String)) {
     }
     line("Experimental", info["ExperimentalBuild"].to_string());
     let registry = &info["RegistryConfig"];
-    line("Insecure Registries", String::new());
+    line("Insecure Registries", HEAD.to_owned());
     let hosts = registry["IndexConfigs"].as_object().into_iter().flatten();
     for (host, _) in hosts.filter(|(_, config)| config["Secure"] == false) {
         line(&format!(" {host}"), String::new());
@@ -205,12 +209,12 @@ fn labels_and_registries(info: &Json, line: &mut impl FnMut(&str, String)) {
     }
     let mirrors = registry["Mirrors"].as_array().map(Vec::as_slice).unwrap_or_default();
     if !mirrors.is_empty() {
-        line("Registry Mirrors", String::new());
+        line("Registry Mirrors", HEAD.to_owned());
         mirrors.iter().filter_map(Json::as_str).for_each(|m| line(&format!(" {m}"), String::new()));
     }
     line("Live Restore Enabled", info["LiveRestoreEnabled"].to_string());
     for pool in info["DefaultAddressPools"].as_array().into_iter().flatten() {
-        line("Default Address Pools", String::new());
+        line("Default Address Pools", HEAD.to_owned());
         line("  Base", format!("{}, Size: {}", pool["Base"].as_str().unwrap_or(""), pool["Size"]));
     }
 }

@@ -108,7 +108,7 @@ async fn one(link: &Link, kinds: &[Kind], name: &str, size: bool) -> Result<Stri
             Err(error) => return Err(error),
         }
     }
-    Err(CliError::invalid(format!("error: no such object: {name}")))
+    Err(CliError::invalid(format!("Error: No such object: {name}")))
 }
 
 /// Whether the object may be of another type.
@@ -186,7 +186,7 @@ fn by_template(parsed: &Parsed, document: &Json) -> Result<String, CliError> {
             ),
         });
     }
-    parsed.render(&template::value_of(document), document, MissingKey::Invalid)
+    parsed.render(&template::value_of_object(document), document, MissingKey::Invalid)
 }
 
 #[cfg(test)]

@@ -56,9 +56,7 @@ fn full(reference: &Reference, all_tags: bool) -> String {
 /// # Errors
 /// Docker's word for a name that isn't one.
 pub fn parse(image: &str) -> Result<Reference, CliError> {
-    image.parse().map_err(|e: model::reference::ReferenceError| {
-        CliError::invalid(format!("invalid reference format: {e}"))
-    })
+    image.parse().map_err(|e: model::reference::ReferenceError| CliError::invalid(e.to_string()))
 }
 
 /// The name as users write it, with its tag.

@@ -37,7 +37,7 @@ command! {
             match result {
                 Err(CliError::Many(mut messages)) => {
                     let names = m.args().join(", ");
-                    messages.push(format!("failed to start containers: {names}"));
+                    messages.push(format!("Error: failed to start containers: {names}"));
                     Err(CliError::Many(messages))
                 }
                 other => other,

@@ -101,6 +101,14 @@ pub fn render(
         Format::Table(source) | Format::Lines(source) => source,
     };
     let parsed = Parsed::new(source)?;
+    let known = |field: &str| field == "Label" || headers.iter().any(|(name, _)| *name == field);
+    if let Some(field) = parsed.top_fields().iter().find(|field| !known(field)) {
+        return Err(CliError::Template {
+            message: format!(
+                "failed to execute template: template: :1:2: executing \"\" at <.{field}>: can't evaluate field {field}"
+            ),
+        });
+    }
     let mut text = String::new();
     if let Format::Table(source) = format {
         text.push_str(&header_line(source, headers)?);

@@ -88,6 +88,82 @@ impl Parsed {
     }
 }
 
+/// Fields of inspected objects that are lists or maps in Docker's types: `null` there is an empty
+/// one, over which templates may range.
+const LISTS: &[&str] = &[
+    "Aliases",
+    "Args",
+    "Binds",
+    "BlkioDeviceReadBps",
+    "BlkioDeviceReadIOps",
+    "BlkioDeviceWriteBps",
+    "BlkioDeviceWriteIOps",
+    "BlkioWeightDevice",
+    "CapAdd",
+    "CapDrop",
+    "Cmd",
+    "DNSNames",
+    "Devices",
+    "DeviceCgroupRules",
+    "DeviceRequests",
+    "Dns",
+    "DnsOptions",
+    "DnsSearch",
+    "Entrypoint",
+    "Env",
+    "ExecIDs",
+    "ExtraHosts",
+    "GroupAdd",
+    "Layers",
+    "Links",
+    "MaskedPaths",
+    "Mounts",
+    "OnBuild",
+    "ReadonlyPaths",
+    "RepoDigests",
+    "RepoTags",
+    "SecondaryIPAddresses",
+    "SecondaryIPv6Addresses",
+    "SecurityOpt",
+    "Shell",
+    "Ulimits",
+    "VolumesFrom",
+];
+const MAPS: &[&str] = &[
+    "Annotations",
+    "Containers",
+    "DriverOpts",
+    "ExposedPorts",
+    "Labels",
+    "Networks",
+    "Options",
+    "PortBindings",
+    "Ports",
+    "StorageOpt",
+    "Sysctls",
+    "Tmpfs",
+    "Volumes",
+];
+
+/// Converts an inspected object into template data, `null` as Go's types would have it.
+pub fn value_of_object(json: &Json) -> Value {
+    match json {
+        Json::Array(items) => Value::List(items.iter().map(value_of_object).collect()),
+        Json::Object(map) => {
+            let field = |(key, value): (&String, &Json)| {
+                let value = match (value, key.as_str()) {
+                    (Json::Null, key) if LISTS.contains(&key) => Value::List(Arc::from([])),
+                    (Json::Null, key) if MAPS.contains(&key) => Value::Map(Arc::default()),
+                    (value, _) => value_of_object(value),
+                };
+                (Arc::from(key.as_str()), value)
+            };
+            Value::Map(Arc::new(map.iter().map(field).collect()))
+        }
+        other => value_of(other),
+    }
+}
+
 /// Converts JSON into template data.
 pub fn value_of(json: &Json) -> Value {
     match json {
@@ -138,6 +214,8 @@ fn original<'a>(document: &'a Json, value: &Value) -> Option<&'a Json> {
 fn same(json: &Json, value: &Value) -> bool {
     match (json, value) {
         (Json::Null, Value::Nil) => true,
+        (Json::Null, Value::List(items)) => items.is_empty(),
+        (Json::Null, Value::Map(map)) => map.is_empty(),
         (Json::Bool(a), Value::Bool(b)) => a == b,
         (Json::String(a), Value::String(b)) => **a == **b,
         (Json::Number(a), Value::Int(b)) => a.as_i64() == Some(*b),

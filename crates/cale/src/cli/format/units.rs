@@ -17,6 +17,8 @@ pub fn binary_size(bytes: f64) -> String {
 
 fn scaled(mut size: f64, base: f64, units: &[&str], digits: usize) -> String {
     let mut unit = 0;
+    // The sum of nothing is minus zero.
+    size += 0.0;
     while size >= base && unit + 1 < units.len() {
         size /= base;
         unit += 1;
