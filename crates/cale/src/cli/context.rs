@@ -54,6 +54,7 @@ impl Cx {
             return Ok(link);
         }
         let endpoint = host::resolve(&self.choice, self.config()?)?;
-        Ok(self.link.get_or_init(|| Link::new(endpoint)))
+        let headers = self.config()?.http_headers();
+        Ok(self.link.get_or_init(|| Link::new(endpoint, headers)))
     }
 }

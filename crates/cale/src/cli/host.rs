@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use api::client::Host;
+
 use super::config::ConfigFile;
 use super::config::contexts::{self, ContextStore};
 use super::env_vars::{self, value};
@@ -38,31 +40,6 @@ pub struct Tls {
     pub verify: bool,
 }
 
-/// How the engine is reached.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Transport {
-    /// Unix socket.
-    Unix(PathBuf),
-    /// TCP, with or without TLS.
-    Tcp {
-        /// Host name or address.
-        host: String,
-        /// Port.
-        port: u16,
-        /// TLS settings, if any.
-        tls: Option<Tls>,
-        /// Path in front of every request.
-        base: String,
-    },
-    /// `docker system dial-stdio` on another machine.
-    Ssh {
-        /// Arguments of `ssh`: options and destination.
-        destination: Vec<String>,
-        /// Path of the socket there, if not its default.
-        socket: String,
-    },
-}
-
 /// The engine that a command talks to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
@@ -70,8 +47,10 @@ pub struct Endpoint {
     pub context: String,
     /// Address as a user would type it.
     pub host: String,
-    /// How it is reached.
-    pub transport: Transport,
+    /// The same, understood.
+    pub address: Host,
+    /// TLS settings, for TCP.
+    pub tls: Option<Tls>,
     /// Whether nobody named it: then an engine may be started for it.
     pub is_default: bool,
 }
@@ -140,7 +119,8 @@ fn default_endpoint(context: &str) -> Endpoint {
     Endpoint {
         context: context.to_owned(),
         host: format!("unix://{}", path.display()),
-        transport: Transport::Unix(path),
+        address: Host::Unix(path),
+        tls: None,
         is_default: true,
     }
 }
@@ -174,119 +154,51 @@ fn environment_tls(choice: &Choice, config: &ConfigFile) -> Option<Tls> {
 /// # Errors
 /// [`CliError::Invalid`] with the address.
 pub fn parse(typed: &str, tls: Option<Tls>, context: &str) -> Result<Endpoint, CliError> {
-    let wrong = || CliError::invalid(format!("invalid bind address format: {typed}"));
-    let typed = typed.trim();
-    let (scheme, rest) = typed.split_once("://").unwrap_or(("tcp", typed));
-    let transport = match scheme {
-        "unix" => {
-            let path = if rest.is_empty() { DOCKER_SOCKET } else { rest };
-            Transport::Unix(PathBuf::from(path))
-        }
-        "tcp" | "http" | "https" => {
-            let (authority, base) = match rest.split_once('/') {
-                Some((authority, base)) => (authority, format!("/{}", base.trim_end_matches('/'))),
-                None => (rest, String::new()),
-            };
-            let base = if base == "/" { String::new() } else { base };
-            let tls = if scheme == "https" { Some(tls.unwrap_or(SYSTEM_TLS)) } else { tls };
-            let default_port = if tls.is_some() { 2376 } else { 2375 };
-            let (host, port) = host_and_port(authority, default_port).ok_or_else(wrong)?;
-            Transport::Tcp { host, port, tls, base }
-        }
-        "ssh" => ssh(rest).ok_or_else(wrong)?,
-        _ => return Err(wrong()),
+    let host = typed.trim();
+    let full = match host.split_once("://") {
+        Some(("unix", "")) => format!("unix://{DOCKER_SOCKET}"),
+        Some(_) => host.to_owned(),
+        None => format!("tcp://{host}"),
     };
-    Ok(Endpoint {
-        context: context.to_owned(),
-        host: typed.to_owned(),
-        transport,
-        is_default: false,
-    })
+    let mut address: Host = full.parse().map_err(|e| CliError::invalid(format!("{e}")))?;
+    let tls = if full.starts_with("https://") { Some(tls.unwrap_or(SYSTEM_TLS)) } else { tls };
+    if let Host::Tcp { port, .. } = &mut address {
+        let rest = full.split_once("://").map_or("", |(_, rest)| rest).trim_end_matches('/');
+        if rest.contains('/') {
+            return Err(CliError::invalid(format!(
+                "invalid bind address format: {typed}: an engine below a path is not supported"
+            )));
+        }
+        // A port that is only implied depends on TLS.
+        if tls.is_some() && *port == 2375 && !rest.ends_with(":2375") {
+            *port = 2376;
+        }
+    }
+    let tls = tls.filter(|_| matches!(address, Host::Tcp { .. }));
+    Ok(Endpoint { context: context.to_owned(), host: full, address, tls, is_default: false })
 }
 
 const SYSTEM_TLS: Tls = Tls { ca: None, identity: None, verify: true };
-
-fn host_and_port(authority: &str, default_port: u16) -> Option<(String, u16)> {
-    if let Some(rest) = authority.strip_prefix('[') {
-        let (host, rest) = rest.split_once(']')?;
-        let port = match rest.strip_prefix(':') {
-            Some(port) => port.parse().ok()?,
-            None => default_port,
-        };
-        return Some((host.to_owned(), port));
-    }
-    let (host, port) = match authority.split_once(':') {
-        Some((host, port)) => (host, port.parse().ok()?),
-        None => (authority, default_port),
-    };
-    let host = if host.is_empty() { "127.0.0.1" } else { host };
-    Some((host.to_owned(), port))
-}
-
-fn ssh(rest: &str) -> Option<Transport> {
-    let (authority, socket) = match rest.find('/') {
-        Some(at) => (&rest[..at], rest[at..].trim_end_matches('/')),
-        None => (rest, ""),
-    };
-    let (user, server) = match authority.rsplit_once('@') {
-        Some((user, server)) => (user, server),
-        None => ("", authority),
-    };
-    // A password in the address would be visible to everybody in `ps`.
-    if user.contains(':') {
-        return None;
-    }
-    let (server, port) = match server.rsplit_once(':') {
-        Some((server, port)) if !server.ends_with(':') => (server, Some(port.parse::<u16>().ok()?)),
-        _ => (server, None),
-    };
-    let server = server.trim_start_matches('[').trim_end_matches(']');
-    // A name that starts with a dash would be read as an option by ssh.
-    if server.is_empty() || server.starts_with('-') || user.starts_with('-') {
-        return None;
-    }
-    let mut destination = Vec::new();
-    if !user.is_empty() {
-        destination.extend(["-l".to_owned(), user.to_owned()]);
-    }
-    if let Some(port) = port {
-        destination.extend(["-p".to_owned(), port.to_string()]);
-    }
-    destination.extend(["--".to_owned(), server.to_owned()]);
-    Some(Transport::Ssh { destination, socket: socket.to_owned() })
-}
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn transport(address: &str) -> Option<Transport> {
-        parse(address, None, "default").ok().map(|endpoint| endpoint.transport)
+    fn address(typed: &str) -> Option<Host> {
+        parse(typed, None, "default").ok().map(|endpoint| endpoint.address)
     }
 
     #[test]
     fn addresses() {
-        assert_eq!(transport("unix:///x/y"), Some(Transport::Unix("/x/y".into())));
-        let tcp = |host: &str, port, base: &str| {
-            Some(Transport::Tcp { host: host.into(), port, tls: None, base: base.into() })
-        };
-        assert_eq!(transport("tcp://h:1234"), tcp("h", 1234, ""));
-        assert_eq!(transport("h"), tcp("h", 2375, ""));
-        assert_eq!(transport("tcp://[::1]:99/x/"), tcp("::1", 99, "/x"));
-        assert_eq!(transport("gopher://x"), None);
-        assert_eq!(transport("tcp://h:port"), None);
-    }
-
-    #[test]
-    fn ssh_destinations_cannot_become_options() {
-        let of = |address: &str| match transport(address) {
-            Some(Transport::Ssh { destination, .. }) => Some(destination.join(" ")),
-            _ => None,
-        };
-        assert_eq!(of("ssh://me@far:22"), Some("-l me -p 22 -- far".to_owned()));
-        assert_eq!(of("ssh://far"), Some("-- far".to_owned()));
-        assert_eq!(of("ssh://-oProxyCommand=x"), None);
-        assert_eq!(of("ssh://-oX@far"), None);
+        assert_eq!(address("unix:///x/y"), Some(Host::Unix("/x/y".into())));
+        let tcp = |host: &str, port| Some(Host::Tcp { host: host.into(), port });
+        assert_eq!(address("tcp://h:1234"), tcp("h", 1234));
+        assert_eq!(address("h"), tcp("h", 2375));
+        assert_eq!(address("tcp://h/base"), None);
+        assert_eq!(address("gopher://x"), None);
+        assert_eq!(address("ssh://-oProxyCommand=x"), None);
+        let secure = parse("tcp://h", Some(SYSTEM_TLS), "default").expect("valid");
+        assert_eq!(Some(secure.address), tcp("h", 2376));
     }
 
     #[test]

@@ -53,14 +53,14 @@ pub async fn show(
     follow(reply, &mut Board::new(screen, columns), aux).await
 }
 
-/// Reads a stream of messages silently.
+/// Reads a stream of messages silently; gives the texts that it carries.
 ///
 /// # Errors
 /// As [`show`].
-pub async fn swallow(reply: Reply<'_>, aux: impl FnMut(&Json)) -> Result<(), CliError> {
+pub async fn swallow(reply: Reply<'_>, aux: impl FnMut(&Json)) -> Result<String, CliError> {
     let mut sink: Vec<u8> = Vec::new();
-    let screen: &mut dyn Screen = &mut sink;
-    follow(reply, &mut Board::new(screen, None), aux).await
+    follow(reply, &mut Board::new(&mut sink, None), aux).await?;
+    Ok(String::from_utf8_lossy(&sink).into_owned())
 }
 
 async fn follow(

@@ -4,10 +4,11 @@ use std::fs::File;
 use std::io::Read;
 
 use bytes::Bytes;
-use futures_util::stream;
+use futures_util::StreamExt;
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
 use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
 
 use super::error::CliError;
 use super::link::Body;
@@ -85,9 +86,6 @@ pub fn writer(fill: impl FnOnce(&mut Sender) -> std::io::Result<()> + Send + 'st
             drop(sender.channel.blocking_send(Err(e)));
         }
     });
-    let frames = stream::unfold(receiver, |mut receiver| async move {
-        let next = receiver.recv().await?;
-        Some((next.map(Frame::data), receiver))
-    });
-    StreamBody::new(frames).boxed_unsync()
+    let frames = ReceiverStream::new(receiver).map(|chunk| chunk.map(Frame::data));
+    BodyExt::boxed(StreamBody::new(frames))
 }

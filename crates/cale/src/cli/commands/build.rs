@@ -88,7 +88,7 @@ async fn build(cx: &Cx, m: &Matches) -> Result<Exit, CliError> {
     let header = data_encoding::BASE64URL.encode(Json::Object(auths).to_string().as_bytes());
     let extra =
         Extra { body: source.body.map(|body| ("application/x-tar", body)), ..Extra::default() };
-    let extra = extra.header("X-Registry-Config", header);
+    let extra = extra.header("x-registry-config", header);
     let reply = cx.link()?.open(http::Method::POST, "/build", &query, extra).await?;
     let mut id = String::new();
     let aux = |data: &Json| {
@@ -97,7 +97,11 @@ async fn build(cx: &Cx, m: &Matches) -> Result<Exit, CliError> {
         }
     };
     if m.on("quiet") {
-        progress::swallow(reply, aux).await?;
+        // The quiet stream's only text is the ID.
+        let text = progress::swallow(reply, aux).await?;
+        if id.is_empty() {
+            text.trim().clone_into(&mut id);
+        }
         out!("{id}\n")?;
     } else {
         progress::show(reply, &mut std::io::stdout(), aux).await?;

@@ -1,5 +1,6 @@
 //! `system dial-stdio`: our standard streams become a connection to the engine (for `ssh://`).
 
+use api::client::Dial;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::cli::error::CliError;
@@ -14,7 +15,8 @@ command! {
         run: |cx, m| Box::pin(async move {
             debug_assert!(m.args().is_empty());
             let endpoint = cx.link()?.endpoint();
-            let stream = transport::connect(endpoint)
+            let stream = transport::EngineDial::new(endpoint.clone())
+                .dial()
                 .await
                 .map_err(|e| CliError::Unreachable { host: endpoint.host.clone(), source: Some(e) })?;
             let (mut from_engine, mut to_engine) = tokio::io::split(stream);

@@ -49,7 +49,7 @@ command! {
             let plain = match reply.header("content-type") {
                 "application/vnd.docker.multiplexed-stream" => false,
                 // Before 1.42 both forms had the same type: only the container tells.
-                _ if crate::cli::link::is_older(link.version(), "1.42") => {
+                _ if link.is_before(42) => {
                     let info = link.get(&container_path(name, "/json"), &Query::new()).await?;
                     info["Config"]["Tty"].as_bool().unwrap_or(false)
                 }

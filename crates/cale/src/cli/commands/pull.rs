@@ -105,10 +105,10 @@ pub async fn fetch(
         .set("fromImage", reference.familiar_repository())
         .set_some("tag", &tag)
         .set_some("platform", request.platform);
-    let extra = Extra::default().header("X-Registry-Auth", auth_header(cx, &reference)?);
+    let extra = Extra::default().header("x-registry-auth", auth_header(cx, &reference)?);
     let reply = cx.link()?.open(http::Method::POST, "/images/create", &query, extra).await?;
     if request.quiet {
-        progress::swallow(reply, |_| {}).await
+        progress::swallow(reply, |_| {}).await.map(drop)
     } else {
         progress::show(reply, screen, |_| {}).await
     }

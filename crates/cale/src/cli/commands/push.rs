@@ -41,7 +41,7 @@ command! {
                 "" => data_encoding::BASE64URL.encode(b"{}"),
                 found => found.to_owned(),
             };
-            let extra = Extra::default().header("X-Registry-Auth", auth);
+            let extra = Extra::default().header("x-registry-auth", auth);
             let path = format!("/images/{}/push", query::segment(&reference.familiar_repository()));
             let reply = cx.link()?.open(http::Method::POST, &path, &query, extra).await?;
             if m.on("quiet") {

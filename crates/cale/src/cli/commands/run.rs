@@ -98,11 +98,7 @@ impl AttachQuery<'_> {
     ///
     /// # Errors
     /// The engine's refusal.
-    pub async fn open(
-        &self,
-        link: &Link,
-        id: &str,
-    ) -> Result<crate::cli::link::Hijacked, CliError> {
+    pub async fn open(&self, link: &Link, id: &str) -> Result<api::client::Hijacked, CliError> {
         let query = Query::new()
             .flag("stream", true)
             .flag("stdin", self.attached.stdin)

@@ -42,7 +42,7 @@ command! {
             }
             let known = credentials::lookup(cx.config()?, credentials::DEFAULT_REGISTRY)?;
             let auth = if known.is_empty() { String::new() } else { known.header() };
-            let extra = Extra::default().header("X-Registry-Auth", auth);
+            let extra = Extra::default().header("x-registry-auth", auth);
             let reply = cx.link()?.open(http::Method::GET, "/images/search", &query, extra).await?;
             let mut list = match reply.json().await? {
                 Json::Array(list) => list,

@@ -22,7 +22,7 @@ command! {
         run: |cx, m| Box::pin(async move {
             let link = cx.link()?;
             let server = link.get("/version", &Query::new()).await;
-            let document = document(cx, link.version(), server.as_ref().ok());
+            let document = document(cx, &link.version(), server.as_ref().ok());
             match m.text("format") {
                 "" => out!("{}", text(&document))?,
                 "json" => out!("{document}\n")?,

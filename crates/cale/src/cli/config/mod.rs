@@ -91,6 +91,18 @@ impl ConfigFile {
         }
     }
 
+    /// `HttpHeaders`, which go with every request. Wrong ones are left out.
+    pub fn http_headers(&self) -> http::HeaderMap {
+        let pairs = self.object("HttpHeaders").into_iter().flatten();
+        pairs
+            .filter_map(|(name, value)| {
+                let name = http::HeaderName::try_from(name.as_str()).ok()?;
+                let value = http::HeaderValue::try_from(value.as_str()?).ok()?;
+                Some((name, value))
+            })
+            .collect()
+    }
+
     /// `proxies` for the given host as environment variables of containers.
     pub fn proxies(&self, host: &str) -> Vec<(String, String)> {
         let Some(all) = self.object("proxies") else { return Vec::new() };

@@ -1,77 +1,80 @@
-//! The conversation with an engine: requests and replies of its HTTP API, as the commands need
-//! them. Connections are reused; the version is negotiated only with engines that may be older.
+//! The conversation with an engine, as the commands need it: `api::client` with Docker's error
+//! texts, and a version that is negotiated only with engines that may be older.
 //!
 //! It doesn't know what a container is; that is the commands' business.
 
-pub mod hijack;
 pub mod query;
 pub mod reply;
 pub mod start;
 pub mod transport;
 
-use std::cell::{OnceCell, RefCell};
+use std::cell::Cell;
+use std::error::Error;
+use std::io;
+use std::sync::Arc;
 
-use bytes::Bytes;
-use http::{HeaderMap, Method, Request};
-use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt, Full};
-use hyper::client::conn::http1::{SendRequest, handshake};
-use hyper_util::rt::TokioIo;
+use api::client::{Client, ClientError, Hijacked, Host, Request};
+use http::Method;
+use http::header::{HeaderMap, HeaderName, HeaderValue, USER_AGENT};
 use serde_json::Value as Json;
 
 use super::error::CliError;
-use super::host::{self, Endpoint, Transport};
-pub use hijack::Hijacked;
+use super::exit::Exit;
+use super::host::{self, Endpoint};
+pub use api::client::RequestBody as Body;
 pub use query::Query;
 pub use reply::Reply;
 
 /// The newest API version that this client speaks.
-pub const API_VERSION: &str = "1.50";
-
-/// Body of a request.
-pub type Body = UnsyncBoxBody<Bytes, std::io::Error>;
+pub const API_VERSION: &str = "1.51";
 
 /// A link to one engine.
 pub struct Link {
     endpoint: Endpoint,
-    version: OnceCell<String>,
-    idle: RefCell<Vec<SendRequest<Body>>>,
+    client: Client,
+    negotiated: Cell<bool>,
 }
 
 /// What to send besides method, path and query.
 #[derive(Default)]
 pub struct Extra {
     /// More headers.
-    pub headers: Vec<(&'static str, String)>,
+    pub headers: Vec<(HeaderName, String)>,
     /// Content type and body.
     pub body: Option<(&'static str, Body)>,
+    /// A JSON document as the body.
+    pub json: Option<Json>,
 }
 
 impl Extra {
     /// A JSON body.
     pub fn json(value: &Json) -> Self {
-        Extra { body: Some(("application/json", full(value.to_string()))), ..Extra::default() }
+        Extra { json: Some(value.clone()), ..Extra::default() }
     }
 
-    /// Adds a header unless the value is empty.
+    /// Adds a header unless the value is empty. The name is in lower case.
     pub fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
         let value = value.into();
         if !value.is_empty() {
-            self.headers.push((name, value));
+            self.headers.push((HeaderName::from_static(name), value));
         }
         self
     }
 }
 
-/// A body that is known at once.
-pub fn full(content: impl Into<Bytes>) -> Body {
-    Full::new(content.into()).map_err(|never| match never {}).boxed_unsync()
-}
-
 impl Link {
-    /// A link that connects when first used.
-    pub fn new(endpoint: Endpoint) -> Self {
-        Link { endpoint, version: OnceCell::new(), idle: RefCell::new(Vec::new()) }
+    /// A link that connects when first used. `headers` go with every request.
+    pub fn new(endpoint: Endpoint, mut headers: HeaderMap) -> Self {
+        let authority = match &endpoint.address {
+            Host::Tcp { host, port } if host.contains(':') => format!("[{host}]:{port}"),
+            Host::Tcp { host, port } => format!("{host}:{port}"),
+            Host::Unix(_) | Host::Ssh(_) => "api.moby.localhost".to_owned(),
+        };
+        headers.entry(USER_AGENT).or_insert(HeaderValue::from_static(super::USER_AGENT));
+        let dial = Arc::new(transport::EngineDial::new(endpoint.clone()));
+        let client = Client::with_headers(dial, &authority, headers);
+        client.set_version(newest());
+        Link { endpoint, client, negotiated: Cell::new(false) }
     }
 
     /// Where it leads.
@@ -79,137 +82,56 @@ impl Link {
         &self.endpoint
     }
 
-    /// The API version in use, after the first request.
-    pub fn version(&self) -> &str {
-        self.version.get().map_or(API_VERSION, String::as_str)
+    /// The API version in use.
+    pub fn version(&self) -> String {
+        self.client.version().to_string()
+    }
+
+    /// Whether the version in use is older than 1.`minor`.
+    pub fn is_before(&self, minor: u16) -> bool {
+        self.client.version().before(minor)
     }
 
     async fn negotiate(&self) -> Result<(), CliError> {
-        if self.version.get().is_some() {
+        if self.negotiated.replace(true) {
             return Ok(());
         }
         if let Some(typed) = super::env_vars::value(super::env_vars::DOCKER_API_VERSION) {
-            drop(self.version.set(typed.trim_start_matches('v').to_owned()));
+            let version = typed
+                .trim_start_matches('v')
+                .parse()
+                .map_err(|e| CliError::invalid(format!("DOCKER_API_VERSION={typed}: {e}")))?;
+            self.client.set_version(version);
             return Ok(());
         }
         // Our own engine is never older than its client's protocol: same binary.
-        let own = matches!(&self.endpoint.transport, Transport::Unix(path) if path.as_os_str() == host::OWN_SOCKET);
+        let own = matches!(&self.endpoint.address, Host::Unix(path) if path.as_os_str() == host::OWN_SOCKET);
         if !own {
-            self.ping().await?;
+            let theirs = self.client.negotiate().await.map_err(|e| self.error(e))?;
+            self.client.set_version(newest().negotiate(theirs));
         }
-        drop(self.version.set(API_VERSION.to_owned()));
         Ok(())
     }
 
-    /// Asks who is there and settles the version.
-    ///
-    /// # Errors
-    /// [`CliError::Unreachable`] or the engine's refusal.
-    pub async fn ping(&self) -> Result<HeaderMap, CliError> {
-        let (sender, response) = self.send(Method::HEAD, "/_ping", Extra::default(), false).await?;
-        let headers = response.headers().clone();
-        let theirs = headers.get("api-version").and_then(|v| v.to_str().ok()).unwrap_or("1.24");
-        let version = if is_older(theirs, API_VERSION) { theirs } else { API_VERSION };
-        drop(self.version.set(version.to_owned()));
-        drop(response.into_body().collect().await);
-        self.idle.borrow_mut().push(sender);
-        Ok(headers)
-    }
-
-    async fn connection(&self) -> Result<SendRequest<Body>, CliError> {
-        loop {
-            // The borrow must end before waiting.
-            let idle = self.idle.borrow_mut().pop();
-            match idle {
-                Some(mut sender) => {
-                    if sender.ready().await.is_ok() {
-                        return Ok(sender);
-                    }
-                }
-                None => return self.connect().await,
-            }
-        }
-    }
-
-    async fn connect(&self) -> Result<SendRequest<Body>, CliError> {
-        let mut stream = transport::connect(&self.endpoint).await;
-        if let (Err(e), true) = (&stream, self.endpoint.is_default) {
-            let away = matches!(
-                e.kind(),
-                std::io::ErrorKind::NotFound | std::io::ErrorKind::ConnectionRefused
-            );
-            if away && start::engine(&self.endpoint).await? {
-                stream = transport::connect(&self.endpoint).await;
-            }
-        }
-        let stream = stream.map_err(|source| self.unreachable(source))?;
-        let (sender, connection) = handshake(TokioIo::new(stream))
-            .await
-            .map_err(|e| CliError::talk("start a conversation with the engine", e))?;
-        tokio::spawn(async move {
-            // A broken connection shows up in the request that uses it.
-            drop(connection.with_upgrades().await);
-        });
-        Ok(sender)
-    }
-
-    fn unreachable(&self, source: std::io::Error) -> CliError {
-        let host = self.endpoint.host.clone();
-        match source.kind() {
-            std::io::ErrorKind::NotFound | std::io::ErrorKind::ConnectionRefused => {
-                CliError::Unreachable { host, source: Some(source) }
-            }
-            std::io::ErrorKind::PermissionDenied => CliError::Advised {
-                message: format!(
-                    "permission denied while trying to connect to the Docker daemon socket at {host}"
-                ),
-                hint: "run the command as root, or join the group that owns the socket".to_owned(),
-                exit: super::exit::Exit::FAILURE,
-            },
-            _ => CliError::talk(format!("connect to the engine at {host}"), source),
-        }
-    }
-
-    async fn send(
+    async fn request(
         &self,
         method: Method,
-        target: &str,
+        path: &str,
+        query: &Query,
         extra: Extra,
-        versioned: bool,
-    ) -> Result<(SendRequest<Body>, http::Response<hyper::body::Incoming>), CliError> {
-        let mut sender = self.connection().await?;
-        let base = match &self.endpoint.transport {
-            Transport::Tcp { base, .. } => base.as_str(),
-            Transport::Unix(_) | Transport::Ssh { .. } => "",
-        };
-        let uri = if versioned {
-            format!("{base}/v{}{target}", self.version())
-        } else {
-            format!("{base}{target}")
-        };
-        let host = match &self.endpoint.transport {
-            Transport::Tcp { host, port, .. } if host.contains(':') => format!("[{host}]:{port}"),
-            Transport::Tcp { host, port, .. } => format!("{host}:{port}"),
-            Transport::Unix(_) | Transport::Ssh { .. } => "api.moby.localhost".to_owned(),
-        };
-        let mut request = Request::builder().method(&method).uri(uri).header("Host", host);
-        request = request.header("User-Agent", super::USER_AGENT);
+    ) -> Result<Request, CliError> {
+        self.negotiate().await?;
+        let mut request = self.client.request(method, &query.on(path));
         for (name, value) in extra.headers {
-            request = request.header(name, value);
+            request = request.header(name, &value);
         }
-        let body = match extra.body {
-            Some((content_type, body)) => {
-                request = request.header("Content-Type", content_type);
-                body
-            }
-            None => full(Bytes::new()),
-        };
-        let request = request
-            .body(body)
-            .map_err(|e| CliError::talk(format!("form the request {target}"), e))?;
-        let failed = |e| CliError::talk(format!("ask the engine for {method} {target}"), e);
-        let response = sender.send_request(request).await.map_err(failed)?;
-        Ok((sender, response))
+        if let Some((content_type, body)) = extra.body {
+            request = request.header(http::header::CONTENT_TYPE, content_type).body(body);
+        }
+        if let Some(document) = extra.json {
+            request = request.json(&document);
+        }
+        Ok(request)
     }
 
     /// Sends a request and returns once the reply's headers are here.
@@ -223,10 +145,9 @@ impl Link {
         query: &Query,
         extra: Extra,
     ) -> Result<Reply<'_>, CliError> {
-        self.negotiate().await?;
-        let target = query.on(path);
-        let (sender, response) = self.send(method, &target, extra, true).await?;
-        Reply::new(self, sender, response).checked().await
+        let request = self.request(method, path, query, extra).await?;
+        let answer = request.send().await.map_err(|e| self.error(e))?;
+        Ok(Reply::new(self, answer))
     }
 
     /// `GET` of a JSON document.
@@ -277,39 +198,52 @@ impl Link {
         query: &Query,
         body: Option<&Json>,
     ) -> Result<Hijacked, CliError> {
-        self.negotiate().await?;
         let extra = body.map(Extra::json).unwrap_or_default();
-        let extra = extra.header("Connection", "Upgrade").header("Upgrade", "tcp");
-        let target = query.on(path);
-        let (sender, response) = self.send(Method::POST, &target, extra, true).await?;
-        if response.status() != http::StatusCode::SWITCHING_PROTOCOLS {
-            let reply = Reply::new(self, sender, response).checked().await?;
-            return Err(CliError::talk(
-                format!("take over the connection of {target}"),
-                format!("the engine answered {}", reply.status()),
-            ));
+        let request = self.request(Method::POST, path, query, extra).await?;
+        request.hijack().await.map_err(|e| self.error(e))
+    }
+
+    /// A client's error in the words of the command line.
+    pub fn error(&self, error: ClientError) -> CliError {
+        let host = self.endpoint.host.clone();
+        match error {
+            ClientError::Refused { status, message } => {
+                CliError::Daemon { status: status.as_u16(), message }
+            }
+            ClientError::Connect { source, .. } => unreachable(host, source),
+            other => {
+                let action = other.to_string();
+                let action = action.strip_prefix("cannot ").unwrap_or(&action).to_owned();
+                match other.source() {
+                    Some(source) => CliError::talk(action, source.to_string()),
+                    None => CliError::talk(action, "the engine broke the protocol"),
+                }
+            }
         }
-        Hijacked::new(response).await
-    }
-
-    fn give_back(&self, sender: SendRequest<Body>) {
-        self.idle.borrow_mut().push(sender);
     }
 }
 
-/// Whether API version `a` is older than `b`.
-pub fn is_older(a: &str, b: &str) -> bool {
-    let parts = |v: &str| -> Vec<u32> { v.split('.').map(|p| p.parse().unwrap_or(0)).collect() };
-    parts(a) < parts(b)
+fn newest() -> api::Version {
+    API_VERSION.parse().expect("a constant that is a version")
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn versions_are_compared_by_number() {
-        assert!(is_older("1.9", "1.24"));
-        assert!(!is_older("1.50", "1.50"));
+fn unreachable(host: String, source: io::Error) -> CliError {
+    // Starting an engine on demand fails inside of dialling.
+    if source.get_ref().is_some_and(|inner| inner.is::<CliError>()) {
+        let inner = source.into_inner().and_then(|inner| inner.downcast::<CliError>().ok());
+        return inner.map_or_else(|| CliError::Unreachable { host, source: None }, |e| *e);
+    }
+    match source.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
+            CliError::Unreachable { host, source: Some(source) }
+        }
+        io::ErrorKind::PermissionDenied => CliError::Advised {
+            message: format!(
+                "permission denied while trying to connect to the Docker daemon socket at {host}"
+            ),
+            hint: "run the command as root, or join the group that owns the socket".to_owned(),
+            exit: Exit::FAILURE,
+        },
+        _ => CliError::talk(format!("connect to the engine at {host}"), source),
     }
 }

@@ -8,9 +8,11 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use api::client::Host;
+
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
-use crate::cli::host::{Endpoint, OWN_SOCKET, Transport};
+use crate::cli::host::{Endpoint, OWN_SOCKET};
 
 /// Directory of the socket, the lock and the log.
 const RUN_DIR: &str = "/run/cale";
@@ -24,8 +26,7 @@ pub const DETACHED: &str = "CALE_DETACHED";
 /// # Errors
 /// [`CliError::Advised`] if it doesn't come up, with the end of its log.
 pub async fn engine(endpoint: &Endpoint) -> Result<bool, CliError> {
-    let ours =
-        matches!(&endpoint.transport, Transport::Unix(path) if path == Path::new(OWN_SOCKET));
+    let ours = matches!(&endpoint.address, Host::Unix(path) if path == Path::new(OWN_SOCKET));
     if !ours || !rustix::process::geteuid().is_root() {
         return Ok(false);
     }

@@ -1,87 +1,96 @@
-//! Byte streams to an engine: unix socket, TCP, TLS, or `ssh`.
+//! How the engine of an endpoint is dialled: the ways of `api::client`, TLS around TCP, and an
+//! engine started on demand.
 
+use std::future::Future;
 use std::io;
 use std::path::Path;
 use std::pin::Pin;
-use std::process::Stdio;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
+use api::client::{Dial, Host, Io, SshDial, TcpDial, UnixDial};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpStream, UnixStream};
-use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
-use crate::cli::host::{Endpoint, Tls, Transport};
+use super::start;
+use crate::cli::host::{Endpoint, Tls};
 
-/// Any stream to an engine.
-pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
-impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
+/// A future that can be kept in a trait object.
+type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// Opens one stream.
-///
-/// # Errors
-/// The system's reason, or a sentence about certificates.
-pub async fn connect(endpoint: &Endpoint) -> io::Result<Box<dyn Stream>> {
-    match &endpoint.transport {
-        Transport::Unix(path) => Ok(Box::new(UnixStream::connect(path).await?)),
-        Transport::Tcp { host, port, tls, .. } => {
-            let tcp = connect_tcp(host, *port).await?;
-            match tls {
-                None => Ok(Box::new(tcp)),
-                Some(tls) => {
-                    let config = tls_config(tls)?;
-                    let name = ServerName::try_from(host.clone()).map_err(invalid)?;
-                    let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
-                    Ok(Box::new(connector.connect(name, tcp).await?))
+/// Dials an endpoint.
+pub struct EngineDial {
+    endpoint: Endpoint,
+    inner: Box<dyn Dial>,
+}
+
+impl EngineDial {
+    /// The way to dial `endpoint`.
+    pub fn new(endpoint: Endpoint) -> Self {
+        let inner: Box<dyn Dial> = match endpoint.address.clone() {
+            Host::Unix(path) => Box::new(UnixDial { path }),
+            Host::Ssh(target) => Box::new(SshDial { target, remote: None }),
+            Host::Tcp { host, port } => {
+                let tcp = TcpDial::new(host.clone(), port);
+                match endpoint.tls.clone() {
+                    None => Box::new(tcp),
+                    Some(tls) => Box::new(TlsDial { tcp, host, tls }),
                 }
             }
-        }
-        Transport::Ssh { destination, socket } => {
-            Ok(Box::new(Dialled::start(destination, socket)?))
-        }
+        };
+        EngineDial { endpoint, inner }
+    }
+}
+
+impl Dial for EngineDial {
+    fn dial(&self) -> Pending<'_, io::Result<Io>> {
+        Box::pin(async {
+            let first = self.inner.dial().await;
+            let away = |e: &io::Error| {
+                matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused)
+            };
+            match first {
+                Err(e) if self.endpoint.is_default && away(&e) => {
+                    // The caller finds our error inside of the system's.
+                    if start::engine(&self.endpoint).await.map_err(io::Error::other)? {
+                        self.inner.dial().await
+                    } else {
+                        Err(e)
+                    }
+                }
+                other => other,
+            }
+        })
+    }
+
+    fn endpoint(&self) -> String {
+        self.endpoint.host.clone()
+    }
+}
+
+struct TlsDial {
+    tcp: TcpDial,
+    host: String,
+    tls: Tls,
+}
+
+impl Dial for TlsDial {
+    fn dial(&self) -> Pending<'_, io::Result<Io>> {
+        Box::pin(async {
+            let config = tls_config(&self.tls)?;
+            let name = ServerName::try_from(self.host.clone()).map_err(invalid)?;
+            let tcp = self.tcp.dial().await?;
+            let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
+            Ok(Box::new(connector.connect(name, tcp).await?) as Io)
+        })
+    }
+
+    fn endpoint(&self) -> String {
+        self.tcp.endpoint()
     }
 }
 
 fn invalid(e: impl std::fmt::Display) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, e.to_string())
-}
-
-/// Connects by address; names come from `/etc/hosts` only, because a static binary must not call
-/// the C library's resolver.
-async fn connect_tcp(host: &str, port: u16) -> io::Result<TcpStream> {
-    let addresses: Vec<std::net::IpAddr> = match host.parse() {
-        Ok(address) => vec![address],
-        Err(_) => addresses_in_hosts(&std::fs::read_to_string("/etc/hosts")?, host),
-    };
-    let mut last = invalid(format!(
-        "no address is known for {host}: give an IP address, or name it in /etc/hosts"
-    ));
-    for address in addresses {
-        match TcpStream::connect((address, port)).await {
-            Ok(stream) => {
-                stream.set_nodelay(true)?;
-                return Ok(stream);
-            }
-            Err(e) => last = e,
-        }
-    }
-    Err(last)
-}
-
-fn addresses_in_hosts(text: &str, host: &str) -> Vec<std::net::IpAddr> {
-    let lines = text.lines().map(|line| line.split('#').next().unwrap_or(""));
-    let found = lines.filter_map(|line| {
-        let mut words = line.split_whitespace();
-        let address = words.next()?.parse().ok()?;
-        words.any(|name| name.eq_ignore_ascii_case(host)).then_some(address)
-    });
-    let mut found: Vec<_> = found.collect();
-    if found.is_empty() && host.eq_ignore_ascii_case("localhost") {
-        found.push(std::net::Ipv4Addr::LOCALHOST.into());
-    }
-    found
 }
 
 fn tls_config(tls: &Tls) -> io::Result<rustls::ClientConfig> {
@@ -161,85 +170,5 @@ impl rustls::client::danger::ServerCertVerifier for Unchecked {
 
     fn supported_verify_schemes(&self) -> Vec<rustls::SignatureScheme> {
         self.provider.signature_verification_algorithms.supported_schemes()
-    }
-}
-
-/// The standard streams of `ssh HOST docker system dial-stdio`.
-struct Dialled {
-    stdin: Option<ChildStdin>,
-    stdout: ChildStdout,
-    _child: Child,
-}
-
-impl Dialled {
-    fn start(destination: &[String], socket: &str) -> io::Result<Self> {
-        let mut command = Command::new("ssh");
-        command.args(["-o", "ConnectTimeout=30", "-T"]).args(destination).arg("docker");
-        if !socket.is_empty() {
-            command.args(["--host", &format!("unix://{socket}")]);
-        }
-        command.args(["system", "dial-stdio"]);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit());
-        // Ctrl-C is for the container or for us, not for the connection.
-        command.process_group(0).kill_on_drop(true);
-        let mut child = command.spawn()?;
-        let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
-        let stdout = stdout.ok_or_else(|| invalid("ssh has no standard output"))?;
-        Ok(Dialled { stdin, stdout, _child: child })
-    }
-}
-
-impl AsyncRead for Dialled {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stdout).poll_read(cx, buf)
-    }
-}
-
-impl AsyncWrite for Dialled {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        match &mut self.stdin {
-            Some(stdin) => Pin::new(stdin).poll_write(cx, buf),
-            None => Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
-        }
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.stdin {
-            Some(stdin) => Pin::new(stdin).poll_flush(cx),
-            None => Poll::Ready(Ok(())),
-        }
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // Half close: the other side sees the end of our input and may go on answering.
-        if let Some(stdin) = &mut self.stdin {
-            std::task::ready!(Pin::new(stdin).poll_flush(cx))?;
-        }
-        self.stdin = None;
-        Poll::Ready(Ok(()))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_come_from_the_hosts_file() {
-        let hosts = "127.0.0.1 localhost\n10.0.0.7 far FAR.example # x\n::1 localhost";
-        assert_eq!(
-            addresses_in_hosts(hosts, "far.example"),
-            ["10.0.0.7".parse::<std::net::IpAddr>().expect("valid")]
-        );
-        assert_eq!(addresses_in_hosts(hosts, "localhost").len(), 2);
-        assert!(addresses_in_hosts(hosts, "x").is_empty());
     }
 }
