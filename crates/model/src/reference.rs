@@ -179,8 +179,8 @@ fn split_domain(name: &str) -> (&str, String) {
 
 fn check_path(path: &str) -> Result<(), ReferenceError> {
     if path.bytes().any(|b| b.is_ascii_uppercase()) {
-        let shown = path.strip_prefix(OFFICIAL_PREFIX).unwrap_or(path);
-        return Err(ReferenceError::Uppercase(shown.to_owned()));
+        // Docker shows the name with `library/` too.
+        return Err(ReferenceError::Uppercase(path.to_owned()));
     }
     if path.split('/').all(is_path_component) { Ok(()) } else { Err(ReferenceError::Format) }
 }

@@ -4,6 +4,7 @@
 //! whose drop stops and removes it; [`audit`] proves that nothing was left.
 
 pub mod audit;
+pub mod dockerd;
 pub mod engine;
 pub mod fixture;
 pub mod program;

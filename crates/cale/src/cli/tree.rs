@@ -191,3 +191,72 @@ pub fn top_help(program: &str) -> String {
         help::flag_lines(super::GLOBAL.iter()),
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::flags::Flag;
+    use crate::cli::help_of;
+
+    /// Every entry with the path that leads to it.
+    fn walk(entries: &'static [Entry], prefix: &str, visit: &mut dyn FnMut(&str, &'static Entry)) {
+        for entry in entries {
+            let path = format!("{prefix} {}", entry.name).trim().to_owned();
+            visit(&path, entry);
+            if let Node::Group(group) = entry.node {
+                walk(group.entries, &path, visit);
+            }
+        }
+    }
+
+    #[test]
+    fn help_of_all() {
+        let mut text = top_help("cale");
+        walk(TOP, "", &mut |path, entry| {
+            let help = match entry.node {
+                Node::Command(command) => help_of("cale", path, command),
+                Node::Group(group) => help::of_group("cale", path, group),
+            };
+            text.push_str(&format!("\n$ cale {path} --help\n{help}"));
+        });
+        insta::assert_snapshot!(text);
+    }
+
+    #[test]
+    fn tables_are_consistent() {
+        walk(TOP, "", &mut |path, entry| {
+            let Node::Command(command) = entry.node else { return };
+            assert!(!command.summary().is_empty(), "{path} has no doc comment");
+            let flags: Vec<&Flag> = command.all_flags().collect();
+            for (index, flag) in flags.iter().enumerate() {
+                let twin = flags[..index].iter().any(|other| {
+                    other.long == flag.long || (flag.short.is_some() && other.short == flag.short)
+                });
+                assert!(!twin, "{path}: --{} twice", flag.long);
+                let real = flag.alias_of;
+                assert!(
+                    real.is_empty() || flags.iter().any(|other| other.long == real),
+                    "{path}: --{} is another name of nothing",
+                    flag.long
+                );
+                let default = flag.default;
+                assert!(
+                    default.is_empty()
+                        || crate::cli::flags::value::check(flag.kind, default).is_ok(),
+                    "{path}: default of --{} can't be typed",
+                    flag.long
+                );
+            }
+        });
+    }
+
+    #[test]
+    fn names_are_sorted_in_groups() {
+        walk(TOP, "", &mut |path, entry| {
+            if let Node::Group(group) = entry.node {
+                let names: Vec<&str> = group.entries.iter().map(|entry| entry.name).collect();
+                assert!(names.is_sorted(), "{path}: {names:?}");
+            }
+        });
+    }
+}
