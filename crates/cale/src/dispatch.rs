@@ -19,7 +19,14 @@ pub fn dispatch(args: &[String]) -> u8 {
         ("runc", _) => runtime::cli::run(args.iter().skip(1).cloned()),
         (_, "runtime") => runtime::cli::run(args.iter().skip(2).cloned()),
         ("dockerd", _) => daemon::main(Personality::Dockerd, args.get(1..).unwrap_or_default()),
-        (_, "daemon") => daemon::main(Personality::Cale, args.get(2..).unwrap_or_default()),
+        (_, "daemon") => {
+            if std::env::var_os(cli::DETACHED).is_some() {
+                // Started by a client: what ends its terminal must not end the engine. Fails only
+                // if we lead a session already.
+                let _ = rustix::process::setsid();
+            }
+            daemon::main(Personality::Cale, args.get(2..).unwrap_or_default())
+        }
         (_, "keeper") => keeper(args.get(2..).unwrap_or_default()),
         ("docker", _) => cli::main("docker", args.get(1..).unwrap_or_default()),
         _ => cli::main("cale", args.get(1..).unwrap_or_default()),

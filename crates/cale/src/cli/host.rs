@@ -110,12 +110,9 @@ fn default_endpoint(context: &str) -> Endpoint {
         .unwrap_or_else(|| PathBuf::from(OWN_SOCKET));
     // A connection attempt costs some microseconds, and a file that nobody listens on is common
     // after a crash.
-    let answers = std::os::unix::net::UnixStream::connect(&own).is_ok();
-    let docker = std::os::unix::net::UnixStream::connect(DOCKER_SOCKET).is_ok();
-    let path = match (answers, docker) {
-        (false, true) => PathBuf::from(DOCKER_SOCKET),
-        (true, _) | (false, false) => own,
-    };
+    let answers = |path: &Path| std::os::unix::net::UnixStream::connect(path).is_ok();
+    let docker = Path::new(DOCKER_SOCKET);
+    let path = if !answers(&own) && answers(docker) { docker.to_owned() } else { own };
     Endpoint {
         context: context.to_owned(),
         host: format!("unix://{}", path.display()),

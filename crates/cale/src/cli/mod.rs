@@ -29,6 +29,7 @@ use exit::Exit;
 use flags::parse::{self, Refusal};
 use flags::{Command, Entry, Flag, Group, Matches, Node, help};
 use host::Choice;
+pub use link::start::DETACHED;
 
 /// How we introduce ourselves to engines; some look for Docker's client by this name.
 pub const USER_AGENT: &str =

@@ -171,6 +171,9 @@ const COMMON: &[&str] = &[
     "info",
 ];
 
+/// What else the binary is; each has a help of its own.
+const PROGRAMS: &str = "  daemon      Run the engine (takes dockerd's flags)\n  runtime     Run as a low-level runtime (runc's command line)\n";
+
 /// Help of the whole program.
 pub fn top_help(program: &str) -> String {
     let shown = |entry: &&Entry| !entry.hidden;
@@ -183,7 +186,7 @@ pub fn top_help(program: &str) -> String {
         .filter(|entry| matches!(entry.node, Node::Command(_)) && !is_common(entry));
     format!(
         "Usage:  {program} [OPTIONS] COMMAND\n\nRun, build and share containers\n\n\
-         Common Commands:\n{}\nManagement Commands:\n{}\nCommands:\n{}\nGlobal Options:\n{}\n\
+         Common Commands:\n{}\nManagement Commands:\n{}\nCommands:\n{}\nOther Programs:\n{PROGRAMS}\nGlobal Options:\n{}\n\
          Run '{program} COMMAND --help' for more information on a command.\n",
         help::entry_lines(common),
         help::entry_lines(groups),
