@@ -69,6 +69,7 @@ impl Execs<'_> {
         self.engine.execs_table().insert(Snapshot {
             id: id.clone(),
             container: handle.id.clone(),
+            origin: Origin::Client,
             request,
             phase: Phase::Prepared,
             pid: 0,

@@ -12,7 +12,7 @@ use keeper::{
 use model::ExecId;
 use runtime::{plan::FdRole, spec::Process};
 
-use super::{CreateRequest, Execs, Phase, Snapshot, StartRequest, runs, task_of};
+use super::{CreateRequest, Execs, Origin, Phase, Snapshot, StartRequest, runs, task_of};
 use crate::{
     Engine, Error, Result, blocking,
     container::{AttachIo, Record, attach::detach_keys, handle::Handle, merge, oci, start, user},
@@ -281,6 +281,7 @@ pub(crate) async fn probe(
     let exec = Snapshot {
         id: ExecId::from_bytes(moment::random_id()),
         container: handle.id.clone(),
+        origin: Origin::Probe,
         request: CreateRequest {
             command: command.to_vec(),
             stdout: true,

@@ -36,6 +36,8 @@ pub struct Snapshot {
     pub id: ExecId,
     /// Where.
     pub container: ContainerId,
+    /// Who wants it.
+    pub origin: Origin,
     /// What was asked for.
     pub request: CreateRequest,
     /// How far it is.
@@ -44,6 +46,15 @@ pub struct Snapshot {
     pub pid: u32,
     /// Nanoseconds since the epoch.
     pub created_ns: i64,
+}
+
+/// Who wants an exec.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// A client.
+    Client,
+    /// A health check: too many for the log of events.
+    Probe,
 }
 
 /// How far an exec is.
