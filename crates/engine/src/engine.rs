@@ -133,7 +133,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Ends the keeper if nothing runs under it; a later request starts another.
+    /// Ends the keeper if nothing runs under it. Only a shutdown may follow.
     pub async fn end_keeper(&self) {
         self.flush_ended().await;
         self.keeping.shutdown().await;

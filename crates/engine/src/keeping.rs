@@ -44,6 +44,8 @@ struct Inner {
     client: Option<Client>,
     waiting: HashMap<u32, oneshot::Sender<Answer>>,
     anchors: HashMap<TaskId, Anchors>,
+    /// The keeper was asked to end: its loss is no reason to start another.
+    ending: bool,
 }
 
 /// What the engine is told.
@@ -127,10 +129,12 @@ impl Keeping {
         }
     }
 
-    /// Ends the keeper if nothing runs under it.
+    /// Ends the keeper if nothing runs under it; nothing can be started any more then.
     pub async fn shutdown(&self) {
         let request = Request::Shutdown { hand_over: false };
+        self.shared.lock().ending = true;
         if let Err(error) = self.call(request, &[]).await {
+            self.shared.lock().ending = false;
             tracing::debug!(%error, "keeper goes on");
         }
     }
@@ -243,6 +247,9 @@ impl Shared {
                 () = self.pump(&notices) => {}
             }
             self.drop_connection();
+            if self.lock().ending {
+                break;
+            }
             tracing::warn!("lost the keeper; starting another");
             match self.clone().connect().await {
                 Ok(reports) => {
