@@ -148,6 +148,10 @@ async fn watch(
             }
             _ = ticks.tick() => {
                 let board = board.borrow();
+                // The engine needs a second for the first measurement.
+                if board.is_empty() && !jobs.is_empty() {
+                    continue;
+                }
                 let list = board.iter().map(|((_, name), sample)| (sample, name));
                 let text = draw(format, list, !m.on("no-trunc"))?;
                 let mut stdout = std::io::stdout().lock();

@@ -40,9 +40,15 @@ command! {
             reclaimed += report.reclaimed;
             // Labels mean nothing to the build cache.
             let filters: Vec<_> = filters.into_iter().filter(|(name, _)| !name.starts_with("label")).collect();
-            let report = builder::remove(cx, &filters, m.on("all"), 0).await?;
-            report.print()?;
-            reclaimed += report.reclaimed;
+            match builder::remove(cx, &filters, m.on("all"), 0).await {
+                Ok(report) => {
+                    report.print()?;
+                    reclaimed += report.reclaimed;
+                }
+                // An engine without a builder has no build cache either.
+                Err(CliError::Daemon { status: 501, .. }) => {}
+                Err(error) => return Err(error),
+            }
             outln!("Total reclaimed space: {}", units::human_size(reclaimed))?;
             Ok(Exit::SUCCESS)
         }),
