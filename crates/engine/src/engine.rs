@@ -19,6 +19,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     Config, Error, Result, blocking,
+    build::{Builds, Caches},
     container::{
         Containers, Record, State, StopRequest,
         handle::{Handle, Message},
@@ -54,6 +55,7 @@ pub struct Engine {
     volumes: volume::table::Table,
     networks: network::table::Table,
     registries: registry::Client,
+    build_caches: Arc<Caches>,
     /// Exits that are stored lazily and that the keeper still has.
     ended: Mutex<HashSet<TaskId>>,
     growth: Mutex<HashMap<ContainerId, Arc<Notify>>>,
@@ -70,6 +72,7 @@ impl Engine {
     pub async fn open(mut config: Config) -> Result<Arc<Self>> {
         let stop = CancellationToken::new();
         let (store, groups) = prepare(&config).await?;
+        crate::build::sweep(&config)?;
         let (keeping, tasks, notices) =
             Keeping::open(config.exec_root.clone(), config.keeper_program.clone(), stop.clone())
                 .await?;
@@ -86,6 +89,7 @@ impl Engine {
             registry: Registry::default(),
             execs: exec::Table::default(),
             registries: crate::image::registries(&config),
+            build_caches: Arc::default(),
             ended: Mutex::default(),
             growth: Mutex::default(),
             tasks: TaskTracker::new(),
@@ -195,6 +199,15 @@ impl Engine {
     /// The engine and its host.
     pub fn system(self: &Arc<Self>) -> System<'_> {
         System { engine: self }
+    }
+
+    /// Builds of images.
+    pub fn builds(self: &Arc<Self>) -> Builds<'_> {
+        Builds { engine: self }
+    }
+
+    pub(crate) fn build_caches(&self) -> &Arc<Caches> {
+        &self.build_caches
     }
 
     pub(crate) fn records(&self) -> &Records {

@@ -7,6 +7,7 @@
 //! One verb, one file: `container/start.rs` starts, `image/pull.rs` pulls.
 
 mod blocking;
+pub mod build;
 pub mod config;
 pub mod container;
 mod engine;
