@@ -52,8 +52,6 @@ pub struct Instruction {
     pub vertex: Option<VertexId>,
     /// Where.
     pub span: Span,
-    /// The configuration after it.
-    pub digest: Digest,
 }
 
 /// Something that looks wrong.

@@ -18,7 +18,7 @@ use dockerfile::{
     expand::{self, ExpandError},
     instruction::{self, Kind},
 };
-use model::{Digest, image::ImageConfig};
+use model::image::ImageConfig;
 
 use crate::{
     Error, Request, Result, Worker,
@@ -208,22 +208,19 @@ impl Lowering<'_> {
             total: steps + 1,
         };
         let mut state = self.base(&stage, &mut cursor)?;
-        self.note(&stage.from_text, state.root, stage.span, &state);
+        self.note(&stage.from_text, state.root, stage.span);
         for instruction in &stage.instructions {
             let before = state.root;
             self.instruction(instruction, &mut state, &mut cursor)?;
             let vertex = state.root.filter(|root| Some(*root) != before);
-            self.note(&instruction.text, vertex, instruction.span, &state);
+            self.note(&instruction.text, vertex, instruction.span);
         }
         self.states.insert(at, state);
         Ok(())
     }
 
-    fn note(&mut self, text: &str, vertex: Option<VertexId>, span: Span, state: &State) {
-        let config = serde_json::to_vec(&(&state.process, &state.author, &text, vertex))
-            .expect("configurations have text keys only and can always be written");
-        let digest = Digest::sha256(&config);
-        self.instructions.push(Instruction { text: text.to_owned(), vertex, span, digest });
+    fn note(&mut self, text: &str, vertex: Option<VertexId>, span: Span) {
+        self.instructions.push(Instruction { text: text.to_owned(), vertex, span });
     }
 
     /// The state that a stage begins with.

@@ -70,12 +70,7 @@ pub fn known(store: &Store, lease: &Lease, key: &Digest) -> Result<Option<Known>
 }
 
 /// Remembers a step.
-pub fn remember(
-    store: &Store,
-    key: &Digest,
-    step: &str,
-    known: &Known,
-) -> Result<(), WorkerError> {
+pub fn remember(store: &Store, key: &Digest, step: &str, known: &Known) -> Result<(), WorkerError> {
     let size = match &known.layer {
         Some(layer) => store.layer(layer).map_err(fault::store)?.map_or(0, |layer| layer.size),
         None => 0,
@@ -100,7 +95,8 @@ pub fn remember(
 
 /// Everything that is known, the longest unused first.
 pub fn list(store: &Store) -> Result<Vec<CacheEntry>> {
-    let rows = store.list(KIND).map_err(|e| failed("list", "the build cache", Cause::new(e.kind(), e)))?;
+    let rows =
+        store.list(KIND).map_err(|e| failed("list", "the build cache", Cause::new(e.kind(), e)))?;
     let mut all: Vec<CacheEntry> = rows.iter().filter_map(|(_, bytes)| read(bytes)).collect();
     all.sort_by_key(|entry| entry.used_ns);
     Ok(all)
@@ -109,8 +105,7 @@ pub fn list(store: &Store) -> Result<Vec<CacheEntry>> {
 /// Forgets the longest unused until at most `keep_bytes` are left; none used within
 /// `older_than_s` seconds goes.
 pub fn prune(store: &Store, keep_bytes: u64, older_than_s: i64) -> Result<PrunedCache> {
-    let fault =
-        |e: store::Error| failed("prune", "the build cache", Cause::new(e.kind(), e));
+    let fault = |e: store::Error| failed("prune", "the build cache", Cause::new(e.kind(), e));
     let entries = list(store)?;
     let mut total: u64 = entries.iter().map(|entry| entry.size).sum();
     let limit = moment::now_ns().saturating_sub(older_than_s.saturating_mul(1_000_000_000));

@@ -2,14 +2,19 @@
 
 use std::{
     io::{BufReader, Read},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use dockerfile::ignore::Patterns;
 use store::archive::{self, ExtractOptions, Limits, Whiteouts};
 use sys::dir::{Dir, Links};
 
-use super::area::{Area, Work};
+use build::error::WorkerError;
+
+use super::{
+    area::{Area, Work},
+    remote::{self, Repository},
+};
 use crate::{Error, Result, error::Cause};
 
 /// Bytes of a Dockerfile or ignore file at most.
@@ -18,7 +23,9 @@ const TEXT_MAX: u64 = 4 * 1024 * 1024;
 /// A client's files.
 #[derive(Debug)]
 pub struct Context {
-    work: Work,
+    _work: Work,
+    /// Where its root is: below the work directory for a part of a repository.
+    path: PathBuf,
     dir: Dir,
     ignore: Patterns,
 }
@@ -32,7 +39,58 @@ impl Context {
             path: work.path().display().to_string(),
             source,
         })?;
-        Ok(Self { work, dir, ignore: Patterns::default() })
+        Ok(Self { path: work.path().to_owned(), _work: work, dir, ignore: Patterns::default() })
+    }
+
+    /// The files of a git repository (`url#ref:subdir`), or of a URL: an archive, or a Dockerfile.
+    pub(crate) async fn remote(area: &Area, url: &str) -> Result<Self> {
+        let context = Self::empty(area)?;
+        let fault = |error: WorkerError| {
+            super::failed("fetch", "the build context", Cause::new(error.kind, error))
+        };
+        if remote::is_git(url) {
+            let repository = Repository::parse(url).map_err(fault)?;
+            repository.clone_into(&context.path, None, false).await.map_err(fault)?;
+            return context.narrowed(repository.subdir());
+        }
+        let fetched = area.work()?;
+        remote::download(url, fetched.path(), "file", None).await.map_err(fault)?;
+        let path = fetched.path().join("file");
+        crate::blocking::spawn(move || {
+            let _fetched = fetched;
+            let open = || {
+                std::fs::File::open(&path).map_err(|source| Error::File {
+                    action: "open",
+                    path: path.display().to_string(),
+                    source,
+                })
+            };
+            if super::copy::is_archive(open()?, "the build context").map_err(fault)? {
+                context.unpack(open()?)?;
+                return Ok(context);
+            }
+            let mut text = Vec::new();
+            let read = open()?.take(TEXT_MAX).read_to_end(&mut text);
+            read.map_err(|source| Error::File {
+                action: "read",
+                path: path.display().to_string(),
+                source,
+            })?;
+            context.put("Dockerfile", &text)?;
+            Ok(context)
+        })
+        .await
+    }
+
+    /// The same with a folder of it as its root; a link can't lead out.
+    fn narrowed(mut self, folder: &str) -> Result<Self> {
+        if folder.is_empty() {
+            return Ok(self);
+        }
+        let fault = |source| Error::File { action: "open", path: folder.to_owned(), source };
+        self.dir = self.dir.resolve(folder.as_bytes(), Links::InRoot).map_err(fault)?;
+        self.path = super::run::path_of(&self.dir).map_err(fault)?;
+        Ok(self)
     }
 
     /// Unpacks an archive, plain or compressed. Files get root as their owner, as Docker's have.
@@ -66,8 +124,7 @@ impl Context {
     /// # Errors
     /// A file that is no text or too large; the disk's.
     pub fn text(&self, path: &str) -> Result<Option<String>> {
-        let clean: Vec<&str> =
-            path.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
+        let clean: Vec<&str> = path.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
         let shown = || format!("{path} of the build context");
         let file = match self.dir.resolve_file(clean.join("/").as_bytes(), Links::InRoot) {
             Ok(file) => file,
@@ -116,7 +173,7 @@ impl Context {
 
     /// Its directory's path.
     pub fn path(&self) -> &Path {
-        self.work.path()
+        &self.path
     }
 
     /// What is left out.

@@ -80,7 +80,10 @@ impl<'a> Writer<'a> {
                     if self.exclude.ignores(named.name()) {
                         continue;
                     }
-                    if unpack && stat.kind == FileKind::File && self.unpack(dir, name, &destination)? {
+                    if unpack
+                        && stat.kind == FileKind::Regular
+                        && self.unpack(dir, name, &destination)?
+                    {
                         continue;
                     }
                     let (target, new_name) = self.file_place(&destination, named.name())?;
@@ -99,8 +102,7 @@ impl<'a> Writer<'a> {
         let bytes = name.as_bytes();
         self.clear(&target, bytes)?;
         let shown = &name;
-        let mut file =
-            target.create_file(bytes, 0o600).map_err(fault::file("create", shown))?;
+        let mut file = target.create_file(bytes, 0o600).map_err(fault::file("create", shown))?;
         file.write_all(content).map_err(fault::file("write", shown))?;
         let (uid, gid) = self.owner.unwrap_or((0, 0));
         file::set_owner(&file, uid, gid).map_err(fault::file("own", shown))?;
@@ -156,8 +158,7 @@ impl<'a> Writer<'a> {
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                     made = true;
                     at.make_dir(part.as_bytes(), 0o755).map_err(fault::file("create", &walked))?;
-                    let dir =
-                        at.open_dir(part.as_bytes()).map_err(fault::file("open", &walked))?;
+                    let dir = at.open_dir(part.as_bytes()).map_err(fault::file("open", &walked))?;
                     let (uid, gid) = self.owner.unwrap_or((0, 0));
                     file::set_owner(&dir, uid, gid).map_err(fault::file("own", &walked))?;
                     file::set_mode(&dir, 0o755).map_err(fault::file("protect", &walked))?;
@@ -218,14 +219,14 @@ impl<'a> Writer<'a> {
         pattern: &str,
         named: &Named,
     ) -> Result<(), WorkerError> {
-        let skipped = pattern
-            .split_once("/./")
-            .map_or(0, |(before, _)| select::components(before).len());
+        let skipped =
+            pattern.split_once("/./").map_or(0, |(before, _)| select::components(before).len());
         let parts: Vec<&str> = named.path.split('/').skip(skipped).collect();
         let (last, parents) = match &named.what {
             What::Folder(_) => (None, parts.as_slice()),
             What::Entry(..) => {
-                let (last, parents) = parts.split_last().map_or((None, &[][..]), |(l, p)| (Some(*l), p));
+                let (last, parents) =
+                    parts.split_last().map_or((None, &[][..]), |(l, p)| (Some(*l), p));
                 (last, parents)
             }
         };
@@ -271,13 +272,13 @@ impl<'a> Writer<'a> {
     ) -> Result<(), WorkerError> {
         let shown = String::from_utf8_lossy(met.path).into_owned();
         let key = (met.stat.device, met.stat.inode);
-        let several = owners && met.stat.links > 1 && met.stat.kind == FileKind::File;
+        let several = owners && met.stat.links > 1 && met.stat.kind == FileKind::Regular;
         self.clear(target, name)?;
         if several && let Some((dir, first)) = self.links.get(&key) {
             return target.link(dir, first, name).map_err(fault::file("link", &shown));
         }
         let node = match met.stat.kind {
-            FileKind::File => {
+            FileKind::Regular => {
                 let mut from = met.dir.open_file(met.name).map_err(fault::file("open", &shown))?;
                 let mut to =
                     target.create_file(name, 0o600).map_err(fault::file("create", &shown))?;
@@ -359,7 +360,7 @@ impl<'a> Writer<'a> {
 
 /// Whether a file is an archive that can be unpacked: a first entry can be read. Compressions that
 /// this engine doesn't have are an error, for the file would silently stay packed.
-fn is_archive(mut file: std::fs::File, shown: &str) -> Result<bool, WorkerError> {
+pub fn is_archive(mut file: std::fs::File, shown: &str) -> Result<bool, WorkerError> {
     use std::io::{Read, Seek};
     let mut start = [0; 6];
     let count = file.read(&mut start).map_err(fault::file("read", shown))?;

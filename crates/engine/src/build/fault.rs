@@ -42,9 +42,8 @@ pub async fn blocking<T: Send + 'static>(
 ) -> Result<T, WorkerError> {
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => result,
-        Err(error) => Err(WorkerError::new(
-            ErrorKind::Unavailable,
-            format!("work was given up: {error}"),
-        )),
+        Err(error) => {
+            Err(WorkerError::new(ErrorKind::Unavailable, format!("work was given up: {error}")))
+        }
     }
 }

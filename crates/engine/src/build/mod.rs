@@ -40,8 +40,7 @@ use build::{Graph, Request, progress};
 use worker::Machine;
 
 /// A secret's bytes, when the client has it.
-pub type SecretAnswer<'a> =
-    Pin<Box<dyn Future<Output = Result<Option<Vec<u8>>>> + Send + 'a>>;
+pub type SecretAnswer<'a> = Pin<Box<dyn Future<Output = Result<Option<Vec<u8>>>> + Send + 'a>>;
 
 /// What the client of a build gives on demand.
 pub trait Client: Send + Sync + 'static {
@@ -104,6 +103,14 @@ impl Builds<'_> {
         blocking::spawn(move || Context::empty(&area)).await
     }
 
+    /// The files of a repository or URL.
+    ///
+    /// # Errors
+    /// What the server or git says.
+    pub async fn remote_context(&self, url: &str) -> Result<Context> {
+        Context::remote(&self.area(), url).await
+    }
+
     /// Reads the Dockerfile, resolves base images and lays out the steps.
     ///
     /// # Errors
@@ -113,7 +120,8 @@ impl Builds<'_> {
         request: Request,
         inputs: Inputs,
     ) -> Result<Prepared, build::Error> {
-        let machine = Arc::new(Machine::new(self.engine, inputs.contexts, inputs.client, inputs.auth));
+        let machine =
+            Arc::new(Machine::new(self.engine, inputs.contexts, inputs.client, inputs.auth));
         let graph = Arc::new(build::lower(&request, machine.as_ref()).await?);
         Ok(Prepared { graph, request, machine, references: inputs.references })
     }
@@ -150,8 +158,7 @@ impl Prepared {
     /// # Errors
     /// The first step that failed, with its place in the Dockerfile.
     pub async fn run(&self, events: progress::Sender) -> Result<BuiltImage, build::Error> {
-        let built =
-            build::solve(&self.graph, &self.request, self.machine.clone(), events).await?;
+        let built = build::solve(&self.graph, &self.request, self.machine.clone(), events).await?;
         let made = self.machine.make_image(&built.config, self.references.clone()).await;
         let id = made.map_err(|source| build::Error::Worker {
             action: "make the image".to_owned(),

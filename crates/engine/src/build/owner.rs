@@ -32,9 +32,7 @@ pub fn look_up(text: &str, root: Option<&Dir>) -> Result<(u32, u32), WorkerError
                 Ok(Some(bytes))
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(source) => {
-                Err(Error::File { action: "read", path: format!("/{path}"), source })
-            }
+            Err(source) => Err(Error::File { action: "read", path: format!("/{path}"), source }),
         }
     };
     let user = user::resolve(text, &[], read).map_err(fault::engine)?;

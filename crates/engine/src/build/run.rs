@@ -124,18 +124,12 @@ impl Machine {
         guard.image = Some(image.clone());
         let spec = spec(&image, step, limits, &mut held)?;
         let containers = self.engine.containers();
-        let made = containers
-            .create(CreateRequest { name: None, spec })
-            .await
-            .map_err(fault::engine)?;
+        let made =
+            containers.create(CreateRequest { name: None, spec }).await.map_err(fault::engine)?;
         let id = made.id.to_string();
         guard.container = Some(id.clone());
-        let attach = AttachRequest {
-            stdout: true,
-            stderr: true,
-            stream: true,
-            ..AttachRequest::default()
-        };
+        let attach =
+            AttachRequest { stdout: true, stderr: true, stream: true, ..AttachRequest::default() };
         let ticket = containers.attach(&id, attach).await.map_err(fault::engine)?;
         let (ours, theirs) = tokio::net::UnixStream::pair()
             .map_err(fault::file("make", "a socket for the output"))?;
@@ -156,8 +150,7 @@ impl Machine {
         let (store, lease, container) = (self.store(), self.lease.clone(), made.id.clone());
         let layer = fault::blocking(move || {
             let rootfs = store.rootfs(&container).map_err(fault::store)?;
-            let upper =
-                Dir::open(&rootfs.upper).map_err(fault::file("open", "what was built"))?;
+            let upper = Dir::open(&rootfs.upper).map_err(fault::file("open", "what was built"))?;
             stubs::remove(&upper, &rootfs.lowers, &targets)?;
             drop(upper);
             commit(&store, &lease, &rootfs.upper, epoch)
@@ -180,7 +173,10 @@ impl Machine {
         };
         let (store, lease) = (self.store(), self.lease.clone());
         fault::blocking(move || {
-            store.image_make(&lease, &config, Vec::new()).map(|image| image.id).map_err(fault::store)
+            store
+                .image_make(&lease, &config, Vec::new())
+                .map(|image| image.id)
+                .map_err(fault::store)
         })
         .await
     }
@@ -193,9 +189,12 @@ impl Machine {
     ) -> Result<(), WorkerError> {
         match &mount.kind {
             MountKind::Bind { source, .. } => {
-                let tree = tree.as_ref().and_then(|tree| self.open(tree).transpose()).transpose()?;
+                let tree =
+                    tree.as_ref().and_then(|tree| self.open(tree).transpose()).transpose()?;
                 let tree = tree.ok_or_else(|| fault::invalid(format!("{source:?}: not found")))?;
-                if mount.readonly && let Some(path) = context_path(&tree, source)? {
+                if mount.readonly
+                    && let Some(path) = context_path(&tree, source)?
+                {
                     held.mounts.push(bind(&path, mount));
                     return Ok(());
                 }
@@ -207,8 +206,11 @@ impl Machine {
             MountKind::Cache { id, source, sharing, mode, uid, gid, .. } => {
                 let like = Like { mode: *mode, uid: *uid, gid: *gid };
                 let used = self.caches.take(&self.area, id, *sharing, like).await?;
-                let tree = tree.as_ref().and_then(|tree| self.open(tree).transpose()).transpose()?;
-                if used.fresh && let Some(tree) = tree {
+                let tree =
+                    tree.as_ref().and_then(|tree| self.open(tree).transpose()).transpose()?;
+                if used.fresh
+                    && let Some(tree) = tree
+                {
                     copied_into(tree, source.clone(), used.path.clone()).await?;
                 }
                 held.mounts.push(bind(&used.path, mount));
@@ -238,7 +240,9 @@ impl Machine {
             }
             MountKind::Ssh { id, required, .. } => {
                 if *required {
-                    return Err(fault::invalid(format!("ssh agent {id}: the client forwards none")));
+                    return Err(fault::invalid(format!(
+                        "ssh agent {id}: the client forwards none"
+                    )));
                 }
             }
             MountKind::Inline { content } => {
@@ -273,10 +277,14 @@ fn context_path(tree: &Opened, source: &str) -> Result<Option<PathBuf>, WorkerEr
             .map_err(|_| fault::invalid(format!("{source:?}: not found")))?
             .into(),
     };
-    use std::os::fd::AsRawFd;
-    let named = std::fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd()))
-        .map_err(fault::file("name", source))?;
+    let named = path_of(&fd).map_err(fault::file("name", source))?;
     Ok(named.starts_with(root).then_some(named))
+}
+
+/// The path of what is open.
+pub fn path_of(fd: &impl std::os::fd::AsFd) -> std::io::Result<PathBuf> {
+    use std::os::fd::AsRawFd;
+    std::fs::read_link(format!("/proc/self/fd/{}", fd.as_fd().as_raw_fd()))
 }
 
 /// A copy of `source` for one step; what the step writes is thrown away with it.

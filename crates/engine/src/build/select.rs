@@ -147,7 +147,8 @@ fn expand(
     for name in names {
         let Ok(name) = std::str::from_utf8(&name) else { continue };
         if anything {
-            let folder = dir.stat(name.as_bytes()).is_ok_and(|stat| stat.kind == FileKind::Directory);
+            let folder =
+                dir.stat(name.as_bytes()).is_ok_and(|stat| stat.kind == FileKind::Directory);
             if folder {
                 let mut again = vec!["**"];
                 again.extend(rest);
@@ -316,7 +317,12 @@ impl Hasher {
     }
 
     /// Adds what a pattern named.
-    pub fn add(&mut self, tree: &Opened, named: &Named, exclude: &Patterns) -> Result<(), WorkerError> {
+    pub fn add(
+        &mut self,
+        tree: &Opened,
+        named: &Named,
+        exclude: &Patterns,
+    ) -> Result<(), WorkerError> {
         match &named.what {
             What::Entry(dir, name, stat) => {
                 if exclude.ignores(named.name()) {
@@ -339,7 +345,7 @@ impl Hasher {
         let mut entry = Sha256::new();
         let kind = match met.stat.kind {
             FileKind::Directory => "folder",
-            FileKind::File => "file",
+            FileKind::Regular => "file",
             FileKind::Symlink => "link",
             FileKind::Fifo => "pipe",
             FileKind::Character => "character",
@@ -351,7 +357,7 @@ impl Hasher {
             entry.update(format!("{}:{} ", met.stat.uid, met.stat.gid));
         }
         match met.stat.kind {
-            FileKind::File => {
+            FileKind::Regular => {
                 let file = met.dir.open_file(met.name).map_err(fault::file("open", &shown))?;
                 hash_content(&mut entry, file).map_err(fault::file("read", &shown))?;
             }

@@ -22,9 +22,8 @@ const OPAQUE: &[u8] = b"trusted.overlay.opaque";
 
 /// Removes stubs from `upper`; `targets` are the step's own mount points.
 pub fn remove(upper: &Dir, lowers: &[PathBuf], targets: &[String]) -> Result<(), WorkerError> {
-    let below = sys::overlay::view(lowers)
-        .and_then(Dir::from_fd)
-        .map_err(fault::file("open", "layers"))?;
+    let below =
+        sys::tree::view(lowers).and_then(Dir::from_fd).map_err(fault::file("open", "layers"))?;
     let own = targets.iter().map(|target| target.trim_matches('/'));
     for path in ALWAYS.into_iter().chain(own).filter(|path| !path.is_empty()) {
         stub(upper, &below, path.as_bytes())?;
@@ -85,7 +84,7 @@ fn may_go(
 ) -> Result<bool, WorkerError> {
     let shown = String::from_utf8_lossy(name);
     match stat.kind {
-        FileKind::File => Ok(first && stat.size == 0 && lower.is_none() && stat.links == 1),
+        FileKind::Regular => Ok(first && stat.size == 0 && lower.is_none() && stat.links == 1),
         FileKind::Directory => {
             let inner = dir.open_dir(name).map_err(fault::file("open", &shown))?;
             if !inner.names().map_err(fault::file("list", &shown))?.is_empty() {

@@ -44,7 +44,7 @@ impl Opened {
         }
         let paths: Vec<PathBuf> =
             layers.iter().rev().map(|layer| store.layer_path(layer)).collect();
-        let root = sys::overlay::view(&paths)
+        let root = sys::tree::view(&paths)
             .and_then(Dir::from_fd)
             .map_err(fault::file("open", "layers"))?;
         Ok(Some(Self {

@@ -21,7 +21,9 @@ use store::{Commit, Lease, Resource, Store, Take};
 use sys::dir::{Dir, Links};
 
 use super::{
-    Area, Caches, Client, Context, cache, copy::Writer, fault, owner,
+    Area, Caches, Client, Context, cache,
+    copy::Writer,
+    fault, owner,
     remote::{self, Fetched},
     select::{self, Hasher},
     tree::Opened,
@@ -194,8 +196,7 @@ impl Worker for Machine {
     }
 
     async fn remember(&self, key: &Digest, step: &str, known: &Known) -> Result<(), WorkerError> {
-        let (store, key, step, known) =
-            (self.store(), key.clone(), step.to_owned(), known.clone());
+        let (store, key, step, known) = (self.store(), key.clone(), step.to_owned(), known.clone());
         fault::blocking(move || cache::remember(&store, &key, &step, &known)).await
     }
 
@@ -222,7 +223,8 @@ impl Worker for Machine {
                 }
                 Source::Fetched(fetched) => {
                     let tree = Opened::directory(fetched.path())?;
-                    let mut print = fingerprint(&tree, &fetched.pattern(), fetched.unpack, &exclude)?;
+                    let mut print =
+                        fingerprint(&tree, &fetched.pattern(), fetched.unpack, &exclude)?;
                     print.files.clear();
                     Ok(print)
                 }
@@ -369,7 +371,7 @@ fn on_root(
 ) -> Result<Option<Digest>, WorkerError> {
     let snapshot = store.snapshot(lease, base).map_err(fault::store)?;
     let rootfs = snapshot.rootfs();
-    let root = sys::overlay::writable(&rootfs.lowers, &rootfs.upper, &rootfs.work)
+    let root = sys::tree::writable(&rootfs.lowers, &rootfs.upper, &rootfs.work)
         .and_then(Dir::from_fd)
         .map_err(fault::file("mount", "the root that is built"))?;
     work(&root)?;

@@ -5,6 +5,7 @@
 //! are pooled per endpoint, tokens are kept per endpoint and scope.
 
 pub mod auth;
+mod download;
 pub mod hosts;
 mod login;
 pub mod repository;
@@ -13,6 +14,7 @@ pub mod resolve;
 mod transport;
 
 pub use auth::Credentials;
+pub use download::Downloaded;
 pub use hosts::{Endpoint, Hosts};
 pub use repository::Repository;
 pub use request::Client;
