@@ -128,6 +128,7 @@ impl Engine {
         if !self.config.live_restore {
             self.keeping.shutdown().await;
         }
+        self.take_networks_down().await;
         self.stop.cancel();
         self.tasks.close();
         // Followers and probes end at once; archives on their way to a client get a moment.
@@ -141,6 +142,21 @@ impl Engine {
     pub async fn end_keeper(&self) {
         self.flush_ended().await;
         self.keeping.shutdown().await;
+    }
+
+    /// With nothing running, the host is left as it was; the next start makes everything again.
+    async fn take_networks_down(self: &Arc<Self>) {
+        if self.registry.all().iter().any(|handle| handle.snapshot().state.is_running()) {
+            return;
+        }
+        let engine = self.clone();
+        let done = blocking::spawn(move || {
+            engine.networks.take_down();
+            Ok(())
+        });
+        if let Err(error) = done.await {
+            tracing::warn!(error = error.text(), "networks stay after the shutdown");
+        }
     }
 
     async fn stop_all(self: &Arc<Self>) {

@@ -84,6 +84,6 @@ mod tests {
             stops += 1;
         }
         // The rest of the sleep, three calls, and the exit, which has no end.
-        assert!((7..20).contains(&stops), "{stops}");
+        assert!(stops >= 7, "{stops}");
     }
 }

@@ -116,10 +116,10 @@ fn attach_top_stats_wait_and_events() {
         .unwrap();
     std::thread::sleep(Duration::from_millis(300));
     engine
-        .cale(&["run", "-d", "--name", "busy", "busybox", "sh", "-c", "sleep 1; echo done; exit 3"])
+        .cale(&["run", "-d", "--name", "busy", "busybox", "sh", "-c", "sleep 6; echo done; exit 3"])
         .ok();
     let top = engine.docker(&["top", "busy"]).ok();
-    assert!(top.starts_with("UID") && top.contains("sleep 1"), "{top}");
+    assert!(top.starts_with("UID") && top.contains("sleep 6"), "{top}");
     let stats =
         engine.cale(&["stats", "--no-stream", "--format", "{{.Name}} {{.PIDs}}", "busy"]).ok();
     assert!(stats.starts_with("busy "), "{stats}");

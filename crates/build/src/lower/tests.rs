@@ -1,3 +1,5 @@
+//! Instructions become the graph that their words ask for.
+
 use model::image::{Empty, ProcessDefaults};
 
 use super::lower;

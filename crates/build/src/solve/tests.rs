@@ -1,3 +1,5 @@
+//! Solving with a fake executor: order, cache, cancellation.
+
 use std::sync::Arc;
 
 use tokio::sync::mpsc;

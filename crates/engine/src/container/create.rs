@@ -201,11 +201,16 @@ fn networks(engine: &Engine, spec: &mut ContainerSpec) -> Result<IndexMap<String
         NetworkMode::Default => "bridge".to_owned(),
         NetworkMode::Named(name) => name.clone(),
     };
-    let main_id = engine.networks_table().find(&main)?;
+    // Not a 404: clients would take that for a missing image and pull it.
+    let find = |name: &str| match engine.networks_table().find(name) {
+        Err(error @ Error::NoSuchNetwork(_)) => Err(Error::Invalid(error.to_string())),
+        found => found,
+    };
+    let main_id = find(&main)?;
     let mut wanted = vec![(main.clone(), main_id.clone())];
     for name in spec.endpoints.keys() {
         let name = if name == "default" { "bridge" } else { name.as_str() };
-        let id = engine.networks_table().find(name)?;
+        let id = find(name)?;
         if !wanted.iter().any(|(_, other)| *other == id) {
             wanted.push((name.to_owned(), id));
         }

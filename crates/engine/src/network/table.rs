@@ -225,6 +225,21 @@ impl Table {
         Ok(())
     }
 
+    /// Takes interfaces and firewall away and keeps the records.
+    pub fn take_down(&self) {
+        for record in self.all() {
+            if matches!(record.config.driver, DriverKind::Host | DriverKind::None) {
+                continue;
+            }
+            if let Err(error) = self.plane.remove_network(&record.config.id) {
+                tracing::warn!(network = %record.config.name, %error, "network stays");
+            }
+        }
+        if let Err(error) = self.plane.remove_firewall() {
+            tracing::warn!(%error, "firewall stays");
+        }
+    }
+
     /// The plane.
     pub fn plane(&self) -> &Arc<NetworkPlane> {
         &self.plane
