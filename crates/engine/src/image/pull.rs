@@ -54,20 +54,30 @@ fn failed(action: &'static str, subject: &str) -> impl FnOnce(registry::Error) -
     move |error| Error::Failed { action, subject, source: Cause::new(error.kind(), error) }
 }
 
-/// Everything said goes to the client in order; the transfer itself never waits for it.
-fn forwarded(progress: ProgressSink) -> registry::progress::Sink {
+/// Everything said goes to the client in order; the transfer itself never waits for it. The task
+/// ends when the sink is dropped and all is told: the last words must be out before the answer ends.
+fn forwarded(progress: ProgressSink) -> (registry::progress::Sink, tokio::task::JoinHandle<()>) {
     let (sender, mut receiver) = mpsc::unbounded_channel();
-    tokio::spawn(async move {
+    let told = tokio::spawn(async move {
         while let Some(step) = receiver.recv().await {
             if progress.send(convert(step)).await.is_err() {
                 return;
             }
         }
     });
-    Arc::new(move |step| {
+    let sink: registry::progress::Sink = Arc::new(move |step| {
         // The client may be gone; the transfer then ends with the request.
         let _ = sender.send(step);
-    })
+    });
+    (sink, told)
+}
+
+/// Waits until everything said has reached the client.
+async fn finish(sink: registry::progress::Sink, told: tokio::task::JoinHandle<()>) {
+    drop(sink);
+    if let Err(error) = told.await {
+        tracing::warn!(%error, "progress was cut short");
+    }
 }
 
 fn convert(step: registry::Progress) -> Progress {
@@ -94,7 +104,7 @@ impl Images<'_> {
                 tags.iter().filter_map(|tag| repository.with_tag(tag).ok()).collect()
             }
         };
-        let sink = forwarded(progress);
+        let (sink, told) = forwarded(progress);
         let store = self.engine.records().store().clone();
         let mut last = None;
         for reference in references {
@@ -110,6 +120,7 @@ impl Images<'_> {
             self.engine.events().other(EventType::Image, "pull", &name, &[("name", &name)]);
             last = Some(pulled.id);
         }
+        finish(sink, told).await;
         last.ok_or_else(|| {
             Error::NotFound(format!("{} has no tags", request.reference.familiar_repository()))
         })
@@ -130,7 +141,6 @@ impl Images<'_> {
                 request.reference.familiar_repository()
             )));
         }
-        let sink = forwarded(progress.clone());
         for reference in references {
             let name = reference.familiar();
             if let Err(store::Error::NoImage(_)) = store.resolve(&reference) {
@@ -144,8 +154,10 @@ impl Images<'_> {
                 credentials: credentials.clone(),
                 parallel: self.engine.config().max_concurrent_uploads,
             };
-            let pushed =
-                push::push(client, &store, &wanted, &sink).await.map_err(failed("push", &name))?;
+            let (sink, told) = forwarded(progress.clone());
+            let pushed = push::push(client, &store, &wanted, &sink).await;
+            finish(sink, told).await;
+            let pushed = pushed.map_err(failed("push", &name))?;
             self.engine.events().other(EventType::Image, "push", &name, &[("name", &name)]);
             let aux = Aux::Pushed { tag: pushed.tag, digest: pushed.digest, size: pushed.size };
             // A client that went away doesn't care.
