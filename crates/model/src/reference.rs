@@ -185,6 +185,12 @@ fn check_path(path: &str) -> Result<(), ReferenceError> {
     if path.split('/').all(is_path_component) { Ok(()) } else { Err(ReferenceError::Format) }
 }
 
+/// Whether `path` is a repository's path within a registry: components `[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*`
+/// with slashes between, at most 255 bytes (distribution specification, "Pulling manifests").
+pub fn is_repository_path(path: &str) -> bool {
+    path.len() <= REPOSITORY_MAX && path.split('/').all(is_path_component)
+}
+
 /// `[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*`
 fn is_path_component(text: &str) -> bool {
     let word = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
@@ -198,8 +204,8 @@ fn is_path_component(text: &str) -> bool {
             .all(|gap| matches!(gap, b"" | b"." | b"_" | b"__") || gap.iter().all(|&b| b == b'-'))
 }
 
-/// `[\w][\w.-]{0,127}`
-fn is_tag(text: &str) -> bool {
+/// Whether `text` is a tag, `[\w][\w.-]{0,127}`: never `.` or `..`, so safe as a file name.
+pub fn is_tag(text: &str) -> bool {
     let word = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
     let bytes = text.as_bytes();
     (1..=128).contains(&bytes.len())

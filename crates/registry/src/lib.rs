@@ -9,6 +9,7 @@ pub mod progress;
 pub mod pull;
 pub mod push;
 mod retry;
+pub mod server;
 
 pub use client::{Client, Credentials, Hosts};
 pub use error::{Error, Result};

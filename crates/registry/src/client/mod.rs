@@ -12,6 +12,7 @@ pub mod repository;
 mod request;
 pub mod resolve;
 mod transport;
+pub(crate) mod webhook;
 
 pub use auth::Credentials;
 pub use download::Downloaded;

@@ -133,7 +133,7 @@ impl Client {
         self.exchange(ask.endpoint, request).await
     }
 
-    async fn exchange(
+    pub(crate) async fn exchange(
         &self,
         endpoint: &Endpoint,
         request: Request<RequestBody>,
@@ -282,7 +282,7 @@ pub(crate) fn url_of(endpoint: &Endpoint, target: &str) -> Result<url::Url> {
     url::Url::parse(&text).map_err(|_| Error::Host(endpoint.authority.clone()))
 }
 
-fn build(
+pub(crate) fn build(
     method: &Method,
     url: &str,
     headers: &[(header::HeaderName, HeaderValue)],
@@ -310,7 +310,7 @@ pub(super) fn endpoint_key(endpoint: &Endpoint) -> String {
     format!("{}{}", endpoint.authority, endpoint.prefix)
 }
 
-fn authority_of(url: &url::Url) -> String {
+pub(crate) fn authority_of(url: &url::Url) -> String {
     let host = url.host_str().unwrap_or_default();
     url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
 }
