@@ -297,7 +297,8 @@ mod tests {
         assert_eq!(code(&format!("/v2/A/blobs/{d}")), Code::NameInvalid);
         assert_eq!(code(&format!("/v2/_uploads/blobs/{d}")), Code::NameInvalid);
         assert_eq!(code(&format!("/v2/{}/blobs/{d}", "a".repeat(256))), Code::NameInvalid);
-        assert_eq!(code("/v2/a/blobs/sha256:../../etc"), Code::DigestInvalid);
+        assert_eq!(code("/v2/a/blobs/sha256:.."), Code::DigestInvalid);
+        assert_eq!(code("/v2/a/blobs/sha256:../../etc"), Code::NotFound);
         assert_eq!(code("/v2/a/blobs/md5:d41d8cd98f00b204e9800998ecf8427e"), Code::DigestInvalid);
         assert_eq!(code("/v2/a/manifests/.."), Code::TagInvalid);
         assert_eq!(code("/v2/a/manifests/-x"), Code::TagInvalid);
