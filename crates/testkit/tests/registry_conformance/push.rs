@@ -89,7 +89,7 @@ fn chunks(peer: &Peer) {
         let answer = peer.send("PATCH", &at, &[OCTETS, ("Content-Range", range)], part).is(202);
         assert_eq!(
             answer.header("range"),
-            Some(&*format!("0-{}", range.split('-').nth(1).unwrap()))
+            Some(&*format!("0-{}", range.split('-').nth(1).expect("a range")))
         );
         at = answer.location();
     }
