@@ -171,8 +171,10 @@ impl Machine {
             rootfs: RootFs { diff_ids: base.to_vec(), ..RootFs::default() },
             ..ImageConfig::default()
         };
-        let (store, lease) = (self.store(), self.lease.clone());
+        let store = self.store();
         fault::blocking(move || {
+            // Not the build's lease: that would keep the image beyond its removal.
+            let lease = store.lease();
             store
                 .image_make(&lease, &config, Vec::new())
                 .map(|image| image.id)
